@@ -1,0 +1,29 @@
+//! The words of Hybridnet: what users write, what is on the wire, and the pure arithmetic and choices
+//! that every program shares. No I/O, no async, no clock, no client.
+//!
+//! The feature `crd` (default) brings the Kubernetes types; without it only what the CNI plugin needs
+//! is left: [`cni`].
+
+pub mod cni;
+
+#[cfg(feature = "crd")]
+pub mod ip_instance;
+#[cfg(feature = "crd")]
+pub mod names;
+#[cfg(feature = "crd")]
+pub mod network;
+#[cfg(feature = "crd")]
+pub mod node_info;
+#[cfg(feature = "crd")]
+mod nullable;
+#[cfg(feature = "crd")]
+pub mod subnet;
+
+#[cfg(feature = "crd")]
+pub use ip_instance::{IpInstance, IpInstanceSpec, IpInstanceStatus};
+#[cfg(feature = "crd")]
+pub use network::{Network, NetworkMode, NetworkSpec, NetworkStatus, NetworkType};
+#[cfg(feature = "crd")]
+pub use node_info::{NodeInfo, NodeInfoSpec, NodeInfoStatus};
+#[cfg(feature = "crd")]
+pub use subnet::{Subnet, SubnetSpec, SubnetStatus};
