@@ -2,5 +2,12 @@
 //! cannot work (control-plane spec, chapter 5).
 
 pub mod certificate;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod held;
+pub mod logs;
+pub mod metrics;
 pub mod patch;
+pub mod readiness;
+pub mod recent;
 pub mod review;

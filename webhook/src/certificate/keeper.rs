@@ -187,3 +187,7 @@ fn changes_authority(served: Option<&Material>, next: &Material) -> bool {
     };
     served.and_then(first) != first(next)
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

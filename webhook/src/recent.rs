@@ -1,0 +1,89 @@
+//! Objects that were allowed a moment ago and that a list may not show yet: without them two requests
+//! that come together would not see each other.
+
+use std::time::{Duration, Instant};
+
+use kube::{Resource, ResourceExt};
+
+/// Longer than the API server takes from our answer to the stored object: other webhooks come after us.
+const MEMORY: Duration = Duration::from_secs(10);
+
+/// Objects of one kind.
+#[derive(Debug)]
+pub struct Recent<K>(Vec<(Instant, K)>);
+
+impl<K> Default for Recent<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Resource + Clone> Recent<K> {
+    /// Remembers an object that was allowed at `now`.
+    pub fn allow(&mut self, now: Instant, object: &K) {
+        self.0.retain(|(_, known)| known.name_any() != object.name_any());
+        self.0.push((now, object.clone()));
+    }
+
+    /// `listed` and what was allowed a moment before `now` but is not in it; never what is named `except`.
+    pub fn beside(&mut self, now: Instant, listed: Vec<K>, except: &str) -> Vec<K> {
+        self.0.retain(|(at, known)| {
+            now.saturating_duration_since(*at) < MEMORY
+                && listed.iter().all(|object| object.name_any() != known.name_any())
+        });
+        let unseen = self.0.iter().map(|(_, known)| known.clone());
+        let mut all = listed.clone();
+        all.extend(unseen);
+        all.retain(|object| object.name_any() != except);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hybridnet_api::{Subnet, SubnetSpec};
+
+    use super::*;
+
+    fn subnet(name: &str) -> Subnet {
+        Subnet::new(name, SubnetSpec::default())
+    }
+
+    fn names(subnets: &[Subnet]) -> Vec<String> {
+        subnets.iter().map(ResourceExt::name_any).collect()
+    }
+
+    #[test]
+    fn what_was_allowed_a_moment_ago_counts_as_existing() {
+        let now = Instant::now();
+        let mut recent = Recent::default();
+        recent.allow(now, &subnet("a"));
+        let all = recent.beside(now, vec![subnet("z")], "b");
+        assert_eq!(names(&all), ["z", "a"]);
+    }
+
+    #[test]
+    fn an_object_is_never_beside_itself() {
+        let now = Instant::now();
+        let mut recent = Recent::default();
+        recent.allow(now, &subnet("a"));
+        assert!(
+            recent
+                .beside(now, vec![subnet("b")], "b")
+                .iter()
+                .all(|s| s.name_any() == "a")
+        );
+        assert!(recent.beside(now, vec![], "a").is_empty());
+    }
+
+    #[test]
+    fn once_listed_or_old_it_is_forgotten() {
+        let now = Instant::now();
+        let mut recent = Recent::default();
+        recent.allow(now, &subnet("a"));
+        assert_eq!(names(&recent.beside(now, vec![subnet("a")], "b")), ["a"]);
+        assert!(recent.beside(now, vec![], "b").is_empty());
+        recent.allow(now, &subnet("a"));
+        assert!(recent.beside(now + MEMORY, vec![], "b").is_empty());
+    }
+}
