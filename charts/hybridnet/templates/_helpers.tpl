@@ -74,7 +74,7 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* {component}. Spread, and to the control plane where there is one; neither is worth a pending pod. */}}
+{{/* {root, component, nodeSelector}. Spread, and to the control plane where there is one; neither is worth a pending pod. */}}
 {{- define "hybridnet.affinity" -}}
 podAntiAffinity:
   preferredDuringSchedulingIgnoredDuringExecution:
@@ -93,11 +93,13 @@ nodeAffinity:
         matchExpressions:
           - key: node-role.kubernetes.io/control-plane
             operator: Exists
+{{- if semverCompare "<1.24-0" .root.Capabilities.KubeVersion.Version }}
     - weight: 50
       preference:
         matchExpressions:
           - key: node-role.kubernetes.io/master
             operator: Exists
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -154,14 +156,22 @@ appArmorProfile:
 
 {{/* {root, live, wanted}: "true" or nothing. See init-network.yaml. */}}
 {{- define "hybridnet.rendersInit" -}}
-{{- $wanted := and .wanted (not (dig "withoutNetwork" false (default dict .wanted))) -}}
-{{- $annotations := default dict (dig "metadata" "annotations" dict .live) -}}
-{{- $ours := eq (toString (index $annotations "meta.helm.sh/release-name")) .root.Release.Name -}}
-{{- $kept := eq (toString (index $annotations "helm.sh/resource-policy")) "keep" -}}
 {{- if .root.Release.IsInstall -}}
-{{- if and $wanted (or (not .live) $ours) -}}true{{- end -}}
+{{- if and .wanted (not .live) (not (dig "withoutNetwork" false (default dict .wanted))) -}}true{{- end -}}
 {{- else -}}
-{{- if and .live $ours (not $kept) -}}true{{- end -}}
+{{- $annotations := default dict (dig "metadata" "annotations" dict .live) -}}
+{{- if eq (toString (index $annotations "meta.helm.sh/release-name")) .root.Release.Name -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hybridnet.initAnnotations" -}}
+{{- if .root.Release.IsInstall -}}
+helm.sh/hook: pre-install
+helm.sh/hook-weight: {{ .weight | quote }}
+{{- /* Any other policy, and none, would delete the object before it is made. */}}
+helm.sh/hook-delete-policy: hook-failed
+{{- else -}}
+helm.sh/resource-policy: keep
 {{- end -}}
 {{- end -}}
 
