@@ -1,0 +1,177 @@
+//! Watching one kind: list, watch, and go on after every trouble.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+/// The first pause after an error; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// A watch that is down is tried again at least this often: pods wait for it.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// A connection that died silently is noticed five seconds after this.
+const WATCH_SECONDS: u32 = 60;
+
+/// Passes every event to `sink` and never ends. Asks for a streaming list, which is kinder to the server;
+/// a server that refuses is asked for lists in pages from then on.
+pub async fn run<K>(api: Api<K>, config: Config, mut sink: impl FnMut(Event<K>))
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = config.timeout(WATCH_SECONDS);
+    let url = api.resource_url().to_owned();
+    let streaming = config.clone().streaming_lists();
+    if let Err(error) = follow(api.clone(), streaming, &url, &mut sink, refuses_streaming).await {
+        info!(url, %error, "streaming lists refused, listing in pages");
+    }
+    while let Err(error) = follow(api.clone(), config.clone(), &url, &mut sink, |_| false).await {
+        warn!(url, %error, "watch begins anew");
+    }
+}
+
+/// Follows one stream until it ends or `fatal` says that an error cannot pass.
+async fn follow<K>(
+    api: Api<K>,
+    config: Config,
+    url: &str,
+    sink: &mut impl FnMut(Event<K>),
+    fatal: impl Fn(&watcher::Error) -> bool,
+) -> Result<(), watcher::Error>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut stream = pin!(watcher(api, config));
+    let mut pause = FIRST_PAUSE;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(event) => {
+                pause = FIRST_PAUSE;
+                sink(event);
+            }
+            Err(error) if fatal(&error) => return Err(error),
+            Err(error) => {
+                // A restart of the server is ordinary; what lasts is worth a look.
+                if pause == FIRST_PAUSE {
+                    debug!(url, %error, "watch interrupted");
+                } else {
+                    warn!(url, %error, "watch interrupted");
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A server without the feature answers 400 or 422; one whose etcd cannot report progress answers 500.
+/// Other errors of the start say nothing about the feature.
+fn refuses_streaming(error: &watcher::Error) -> bool {
+    let (watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status)) =
+        error
+    else {
+        return false;
+    };
+    let about_it = [
+        "sendInitialEvents",
+        "resourceVersionMatch",
+        "RequestWatchProgress",
+    ];
+    matches!(status.code, 400 | 422)
+        || status.code == 500 && about_it.iter().any(|word| status.message.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use k8s_openapi::api::core::v1::Namespace;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Answer, FakeApi};
+
+    async fn events_of(api: &FakeApi, wanted: usize) -> Vec<String> {
+        let events = Arc::new(Mutex::new(vec![]));
+        let (sink, (full, mut ready)) = (events.clone(), tokio::sync::mpsc::unbounded_channel());
+        let feed = run(
+            Api::<Namespace>::all(api.client()),
+            Config::default(),
+            move |event| {
+                let mut events = sink.lock().unwrap();
+                events.push(event.to_string());
+                if events.len() == wanted {
+                    full.send(()).unwrap();
+                }
+            },
+        );
+        tokio::select! {
+            () = feed => {}
+            _ = ready.recv() => {}
+        }
+        let events = events.lock().unwrap().clone();
+        events
+    }
+
+    fn list() -> Answer {
+        Answer::ok(json!({"apiVersion": "v1", "kind": "NamespaceList",
+            "metadata": {"resourceVersion": "5"},
+            "items": [{"metadata": {"name": "a", "resourceVersion": "4"}}]}))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_without_streaming_lists_is_listed_in_pages_for_good() {
+        let api = FakeApi::new(|seen| {
+            if seen.query.contains("sendInitialEvents") {
+                return Answer::status(422, "Invalid");
+            }
+            if seen.query.contains("watch=true") {
+                return Answer::status(410, "Expired");
+            }
+            list()
+        });
+
+        let events = events_of(&api, 6).await;
+
+        assert_eq!(
+            events,
+            [
+                "Init",
+                "InitApply(a)",
+                "InitDone",
+                "Init",
+                "InitApply(a)",
+                "InitDone"
+            ]
+        );
+        let streaming = api
+            .seen()
+            .iter()
+            .filter(|seen| seen.query.contains("sendInitialEvents"))
+            .count();
+        assert_eq!(streaming, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_down_for_a_moment_is_asked_for_a_streaming_list_again() {
+        let calls = std::sync::atomic::AtomicU64::new(0);
+        let api = FakeApi::new(move |seen| {
+            assert!(seen.query.contains("sendInitialEvents=true"), "{}", seen.query);
+            if calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3 {
+                return Answer::status(503, "ServiceUnavailable");
+            }
+            Answer::ok(
+                json!({"type": "ADDED", "object": {"apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "a", "resourceVersion": "4"}}}),
+            )
+        });
+
+        assert_eq!(events_of(&api, 2).await, ["Init", "InitApply(a)"]);
+    }
+}

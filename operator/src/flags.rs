@@ -1,0 +1,303 @@
+//! The command line and environment of the manager. Every flag of the Go project is accepted with the
+//! same spelling, because people keep them in patched manifests (control-plane spec 2.5).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Parser};
+
+/// What the manager is told when it starts.
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "hybridnet-manager",
+    version,
+    about = "Allocates addresses to pods and keeps the status of Networks and Subnets"
+)]
+pub struct Flags {
+    /// Whether a stateful pod keeps its addresses when it does not say.
+    #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+    pub default_ip_retain: bool,
+
+    /// Kinds of controllers whose pods are stateful, separated by commas.
+    #[arg(long, default_value = "StatefulSet", value_delimiter = ',')]
+    pub stateful_workload_kinds: Vec<String>,
+
+    /// Name=bool pairs separated by commas; known: `MultiCluster`, `VMIPRetain`, `AllAlpha`, `AllBeta`.
+    #[arg(long, default_value = "")]
+    pub feature_gates: FeatureGates,
+
+    /// Name=int pairs separated by commas: how many objects a controller works on at once (1 to 100).
+    #[arg(long, default_value = "")]
+    pub controller_concurrency: Concurrency,
+
+    /// Requests a second to the API server in the long run; 0 means no limit.
+    #[arg(long = "kube-client-qps", default_value_t = 300.0)]
+    pub kube_client_qps: f32,
+
+    /// Requests to the API server at once, after a pause.
+    #[arg(long, default_value_t = 600)]
+    pub kube_client_burst: u32,
+
+    /// Port of `/metrics`.
+    #[arg(long, default_value_t = 9899)]
+    pub metrics_port: u16,
+
+    /// Port of `/healthz` and `/readyz`; 0 means none.
+    #[arg(long, default_value_t = 9900)]
+    pub health_port: u16,
+
+    /// Label selector of the pods that get addresses; empty means all.
+    #[arg(long, default_value = "")]
+    pub pod_label_selector: String,
+
+    /// Configuration of a client outside of the cluster.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Type of network of pods that do not say: Underlay, Overlay or `GlobalBGP`.
+    #[arg(long, env = "DEFAULT_NETWORK_TYPE", default_value = "")]
+    pub default_network_type: String,
+
+    /// Addresses of pods that do not say: IPv4, IPv6 or `DualStack`.
+    #[arg(long = "default-ip-family", env = "DEFAULT_IP_FAMILY", default_value = "")]
+    pub default_ip_family: String,
+
+    /// Namespace of the leader election's Lease; empty means the one that the manager runs in.
+    #[arg(long, env = "NAMESPACE", default_value = "")]
+    pub namespace: String,
+
+    /// Log flags of the Go project.
+    #[command(flatten)]
+    pub zap: Zap,
+}
+
+/// Flags of the Go project's logger. The format and the level are honoured, the others only accepted.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Zap {
+    /// Accepted and ignored.
+    #[arg(long = "zap-devel", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    pub devel: Option<String>,
+
+    /// Log format: `json` or `console`.
+    #[arg(long = "zap-encoder", default_value = "console", value_parser = ["json", "console"])]
+    pub encoder: String,
+
+    /// Log level: debug, info, error, or a number above 0; the variable `RUST_LOG` says it in more detail.
+    #[arg(long = "zap-log-level", default_value = "info")]
+    pub log_level: String,
+
+    /// Accepted and ignored.
+    #[arg(long = "zap-stacktrace-level", hide = true)]
+    pub stacktrace_level: Option<String>,
+
+    /// Accepted and ignored.
+    #[arg(long = "zap-time-encoding", hide = true)]
+    pub time_encoding: Option<String>,
+}
+
+impl Zap {
+    /// The level in the words of `tracing`.
+    pub fn level(&self) -> &'static str {
+        match self.log_level.as_str() {
+            "debug" => "debug",
+            "error" => "error",
+            number if number.parse::<u8>().is_ok_and(|number| number > 0) => "debug",
+            _ => "info",
+        }
+    }
+
+    /// Names of the flags that were given and mean nothing here.
+    pub fn ignored(&self) -> Vec<&'static str> {
+        [
+            ("--zap-devel", &self.devel),
+            ("--zap-stacktrace-level", &self.stacktrace_level),
+            ("--zap-time-encoding", &self.time_encoding),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|_| name))
+        .collect()
+    }
+}
+
+/// A flag that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    /// Not one of Go's boolean words.
+    #[error("{0:?} is not a boolean: use true or false")]
+    Boolean(String),
+    /// Not `name=value`.
+    #[error("{0:?} is not of the form name=value")]
+    Pair(String),
+    /// Not a number.
+    #[error("{name}={value} is not a whole number")]
+    Number {
+        /// The controller.
+        name: String,
+        /// What was given.
+        value: String,
+    },
+    /// A gate that nobody knows.
+    #[error("unknown feature gate {0:?}: use MultiCluster, VMIPRetain, AllAlpha or AllBeta")]
+    Gate(String),
+}
+
+/// Optional features, all off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeatureGates {
+    /// Pods of other clusters are reachable.
+    pub multi_cluster: bool,
+    /// Pods of `KubeVirt` virtual machines keep their addresses.
+    pub vm_ip_retain: bool,
+}
+
+impl FromStr for FeatureGates {
+    type Err = FlagError;
+
+    fn from_str(value: &str) -> Result<Self, FlagError> {
+        let mut gates = Self::default();
+        let mut all_alpha = None;
+        let (mut multi_cluster, mut vm_ip_retain) = (None, None);
+        for (name, value) in pairs(value)? {
+            let value = go_bool(value)?;
+            match name {
+                "MultiCluster" => multi_cluster = Some(value),
+                "VMIPRetain" => vm_ip_retain = Some(value),
+                "AllAlpha" => all_alpha = Some(value),
+                "AllBeta" => {}
+                other => return Err(FlagError::Gate(other.to_owned())),
+            }
+        }
+        // Both gates are alpha; one that is named wins over the group.
+        gates.multi_cluster = multi_cluster.or(all_alpha).unwrap_or_default();
+        gates.vm_ip_retain = vm_ip_retain.or(all_alpha).unwrap_or_default();
+        Ok(gates)
+    }
+}
+
+/// How many objects each controller works on at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concurrency(HashMap<String, i64>);
+
+impl Concurrency {
+    /// For the controller `name`: what the user wants, between 1 and 100, else `default`.
+    pub fn of(&self, name: &str, default: usize) -> usize {
+        self.0.get(name).map_or(default, |wanted| {
+            usize::try_from((*wanted).clamp(1, 100)).unwrap_or(1)
+        })
+    }
+}
+
+impl FromStr for Concurrency {
+    type Err = FlagError;
+
+    fn from_str(value: &str) -> Result<Self, FlagError> {
+        let entries = pairs(value)?.into_iter().map(|(name, value)| {
+            let number = value.parse().map_err(|_| FlagError::Number {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            })?;
+            Ok((name.to_owned(), number))
+        });
+        entries.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// `a=b,c=d`; empty entries are passed over, as the Go project's parser does.
+fn pairs(value: &str) -> Result<Vec<(&str, &str)>, FlagError> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| {
+            let (name, value) = entry
+                .split_once('=')
+                .ok_or_else(|| FlagError::Pair(entry.to_owned()))?;
+            Ok((name.trim(), value.trim()))
+        })
+        .collect()
+}
+
+fn go_bool(value: &str) -> Result<bool, FlagError> {
+    match value {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        other => Err(FlagError::Boolean(other.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
+        Flags::try_parse_from(std::iter::once(&"hybridnet-manager").chain(arguments))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_original() {
+        let flags = parse(&[]).unwrap();
+
+        assert!(flags.default_ip_retain);
+        assert_eq!(flags.stateful_workload_kinds, ["StatefulSet"]);
+        assert_eq!(flags.feature_gates, FeatureGates::default());
+        assert_eq!((flags.metrics_port, flags.health_port), (9899, 9900));
+        assert_eq!(flags.controller_concurrency.of("Pod", 16), 16);
+    }
+
+    #[test]
+    fn a_manifest_of_the_original_is_understood() {
+        let flags = parse(&[
+            "--default-ip-retain=false",
+            "--feature-gates=MultiCluster=false,VMIPRetain=true",
+            "--controller-concurrency=Pod=0,IPAM=7,IPInstance=1000",
+            "--kube-client-qps=300",
+            "--kube-client-burst",
+            "600",
+            "--metrics-port=9899",
+            "--stateful-workload-kinds=StatefulSet,CloneSet",
+            "--pod-label-selector=a in (b,c)",
+            "--zap-devel",
+            "--zap-encoder=json",
+            "--zap-log-level=2",
+            "--zap-time-encoding=iso8601",
+        ])
+        .unwrap();
+
+        assert!(!flags.default_ip_retain);
+        assert!(flags.feature_gates.vm_ip_retain && !flags.feature_gates.multi_cluster);
+        let workers = ["Pod", "IPAM", "IPInstance"].map(|name| flags.controller_concurrency.of(name, 16));
+        assert_eq!(workers, [1, 7, 100]);
+        assert_eq!(flags.stateful_workload_kinds, ["StatefulSet", "CloneSet"]);
+        assert_eq!(flags.zap.level(), "debug");
+        assert_eq!(flags.zap.ignored(), ["--zap-devel", "--zap-time-encoding"]);
+    }
+
+    #[test]
+    fn a_bare_boolean_is_true() {
+        assert!(parse(&["--default-ip-retain"]).unwrap().default_ip_retain);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused_with_its_name() {
+        for (argument, said) in [
+            ("--feature-gates=Nonsense=true", "Nonsense"),
+            ("--feature-gates=MultiCluster", "MultiCluster"),
+            ("--feature-gates=MultiCluster=yes", "yes"),
+            ("--controller-concurrency=Pod=many", "Pod=many"),
+            ("--default-ip-retain=perhaps", "perhaps"),
+            ("--no-such-flag", "no-such-flag"),
+        ] {
+            let error = parse(&[argument]).unwrap_err().to_string();
+            assert!(error.contains(said), "{argument}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_named_gate_wins_over_its_group() {
+        let gates: FeatureGates = "AllAlpha=true,VMIPRetain=false,AllBeta=true".parse().unwrap();
+
+        assert!(gates.multi_cluster && !gates.vm_ip_retain);
+    }
+}

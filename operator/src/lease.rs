@@ -1,0 +1,418 @@
+//! Which manager may write: the election on one Lease, shared with managers of the Go project.
+//!
+//! [`Election`] is owned by the task that holds the lease; everybody else gets a [`Leadership`], which
+//! says by our own clock whether a write may still be sent. Times of other hosts are never compared:
+//! a holder counts as gone when its Lease has not changed for the lease's duration while we watched.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ObjectMeta, PostParams};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{debug, info, warn};
+
+/// How long another candidate waits before it takes over from a silent holder.
+const DURATION: Duration = Duration::from_secs(15);
+/// How long we believe in our own lease after the last success. What is left of [`DURATION`] is for
+/// writes under way.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_secs(2);
+/// One attempt is given up after this.
+const ATTEMPT: Duration = Duration::from_secs(4);
+
+/// Whether this process leads, as far as its own clock can tell.
+#[derive(Clone, Debug)]
+pub struct Leadership(watch::Receiver<Option<Instant>>);
+
+impl Leadership {
+    /// Whether a write may be sent now.
+    pub fn is_valid(&self) -> bool {
+        self.0.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A leadership that lasts, for tests of what needs one.
+    #[cfg(test)]
+    pub(crate) fn for_ever() -> Self {
+        // The value outlives its sender.
+        Self(watch::channel(Some(Instant::now() + Duration::from_secs(1 << 30))).1)
+    }
+
+    /// No leadership at all.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        Self(watch::channel(None).1)
+    }
+}
+
+/// What came of one try to get or keep the lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// We hold it.
+    Won,
+    /// Somebody else holds it.
+    HeldBy(String),
+    /// Somebody wrote in between: try again.
+    Conflict,
+}
+
+/// Our side of the election.
+#[derive(Debug)]
+pub struct Election {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    /// Version of the Lease that we saw last, and when we first saw it.
+    seen: Option<(Option<String>, Instant)>,
+    until: watch::Sender<Option<Instant>>,
+    pulse: watch::Sender<Instant>,
+}
+
+impl Election {
+    /// `identity` must be new for each process.
+    pub fn new(api: Api<Lease>, name: &str, identity: String) -> Self {
+        Self {
+            api,
+            name: name.to_owned(),
+            identity,
+            seen: None,
+            until: watch::Sender::new(None),
+            pulse: watch::Sender::new(Instant::now()),
+        }
+    }
+
+    /// For those who write.
+    pub fn leadership(&self) -> Leadership {
+        Leadership(self.until.subscribe())
+    }
+
+    /// When the election last turned round, leading or not.
+    pub fn pulse(&self) -> watch::Receiver<Instant> {
+        self.pulse.subscribe()
+    }
+
+    /// Waits until we lead.
+    pub async fn win(&mut self) {
+        let mut holder = String::new();
+        loop {
+            self.pulse.send_replace(Instant::now());
+            match timeout(ATTEMPT, self.attempt()).await {
+                Ok(Ok(Attempt::Won)) => {
+                    info!(lease = self.name, identity = self.identity, "leading");
+                    return;
+                }
+                Ok(Ok(Attempt::HeldBy(other))) if other != holder => {
+                    info!(lease = self.name, holder = other, "standing by");
+                    holder = other;
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => warn!(lease = self.name, %error, "election attempt"),
+                Err(_) => warn!(lease = self.name, "election attempt: no answer in time"),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Keeps the lease; returns when it is lost.
+    pub async fn hold(&mut self) {
+        loop {
+            sleep(RETRY).await;
+            self.pulse.send_replace(Instant::now());
+            let Some(until) = *self.until.borrow() else {
+                return;
+            };
+            match timeout_at(until.min(Instant::now() + ATTEMPT), self.attempt()).await {
+                Ok(Ok(Attempt::Won)) => {}
+                Ok(Ok(Attempt::HeldBy(other))) => {
+                    warn!(lease = self.name, holder = other, "lease taken by another");
+                    break;
+                }
+                Ok(Ok(Attempt::Conflict)) => debug!(lease = self.name, "lease written by another"),
+                Ok(Err(error)) => warn!(lease = self.name, %error, "lease not renewed"),
+                Err(_) => warn!(lease = self.name, "lease not renewed: no answer in time"),
+            }
+            if Instant::now() >= self.until.borrow().unwrap_or(until) {
+                warn!(lease = self.name, "lease ran out");
+                break;
+            }
+        }
+        self.until.send_replace(None);
+    }
+
+    /// Gives the lease away, so that the next one leads at once. Our own writes end here.
+    pub async fn release(&mut self) -> Result<(), kube::Error> {
+        self.until.send_replace(None);
+        let Some(lease) = self.api.get_opt(&self.name).await? else {
+            return Ok(());
+        };
+        if holder(lease.spec.as_ref()) != self.identity {
+            return Ok(());
+        }
+        let spec = Some(released(lease.spec.clone().unwrap_or_default(), Timestamp::now()));
+        self.api
+            .replace(&self.name, &PostParams::default(), &Lease { spec, ..lease })
+            .await?;
+        info!(lease = self.name, "lease released");
+        Ok(())
+    }
+
+    /// One try to get or keep the lease.
+    pub async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
+        let asked = Instant::now();
+        let found = self.api.get_opt(&self.name).await?;
+        let spec = found.as_ref().and_then(|lease| lease.spec.as_ref());
+        if let Some(lease) = &found {
+            let idle = self.idle(lease.metadata.resource_version.clone(), asked);
+            let holder = holder(spec);
+            if !may_claim(holder, &self.identity, idle, duration(spec)) {
+                return Ok(Attempt::HeldBy(holder.to_owned()));
+            }
+        }
+        let spec = Some(claimed(spec, &self.identity, Timestamp::now()));
+        let options = PostParams::default();
+        let written = if let Some(lease) = found {
+            // Carries the version that we read: two candidates cannot both succeed.
+            self.api
+                .replace(&self.name, &options, &Lease { spec, ..lease })
+                .await
+        } else {
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            };
+            self.api.create(&options, &Lease { metadata, spec }).await
+        };
+        match written {
+            Ok(_) => {
+                self.until.send_replace(Some(asked + RENEW_DEADLINE));
+                Ok(Attempt::Won)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Conflict),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For how long the Lease has been at this version, as far as we saw.
+    fn idle(&mut self, version: Option<String>, now: Instant) -> Duration {
+        match &self.seen {
+            Some((seen, since)) if *seen == version => now - *since,
+            _ => {
+                self.seen = Some((version, now));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+fn holder(spec: Option<&LeaseSpec>) -> &str {
+    spec.and_then(|spec| spec.holder_identity.as_deref())
+        .unwrap_or_default()
+}
+
+fn duration(spec: Option<&LeaseSpec>) -> Duration {
+    spec.and_then(|spec| spec.lease_duration_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(DURATION, Duration::from_secs)
+}
+
+fn may_claim(holder: &str, identity: &str, idle: Duration, duration: Duration) -> bool {
+    holder.is_empty() || holder == identity || idle > duration
+}
+
+/// The record of a holder that has just got or renewed the lease.
+fn claimed(before: Option<&LeaseSpec>, identity: &str, now: Timestamp) -> LeaseSpec {
+    let before = before.cloned().unwrap_or_default();
+    let ours = before.holder_identity.as_deref() == Some(identity);
+    LeaseSpec {
+        holder_identity: Some(identity.to_owned()),
+        lease_duration_seconds: Some(i32::try_from(DURATION.as_secs()).unwrap_or(i32::MAX)),
+        acquire_time: if ours {
+            before.acquire_time
+        } else {
+            Some(MicroTime(now))
+        },
+        renew_time: Some(MicroTime(now)),
+        lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!ours)),
+        preferred_holder: before.preferred_holder,
+        strategy: before.strategy,
+    }
+}
+
+/// The record of a lease that nobody holds, in the form that the Go project's library reads.
+fn released(before: LeaseSpec, now: Timestamp) -> LeaseSpec {
+    LeaseSpec {
+        holder_identity: Some(String::new()),
+        lease_duration_seconds: Some(1),
+        acquire_time: Some(MicroTime(now)),
+        renew_time: Some(MicroTime(now)),
+        ..before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Answer, FakeApi};
+
+    const NAME: &str = "hybridnet-manager-election";
+    const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+
+    fn election(api: &FakeApi, identity: &str) -> Election {
+        Election::new(
+            Api::namespaced(api.client(), "kube-system"),
+            NAME,
+            identity.to_owned(),
+        )
+    }
+
+    fn lease(holder: &str, version: &str) -> Value {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": NAME, "resourceVersion": version},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3}})
+    }
+
+    fn echo_or(found: Answer) -> impl Fn(&crate::testing::Seen) -> Answer + Send + Sync + 'static {
+        move |seen| match seen.method {
+            Method::GET => found.clone(),
+            _ => Answer::ok(seen.body.clone()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_candidate_creates_the_lease_and_leads() {
+        let api = FakeApi::new(echo_or(Answer::not_found()));
+        let mut election = election(&api, "a");
+        let leadership = election.leadership();
+        assert!(!leadership.is_valid());
+
+        election.win().await;
+
+        assert!(leadership.is_valid());
+        assert_eq!(
+            api.requests(),
+            [format!("GET {PATH}/{NAME}"), format!("POST {PATH}")]
+        );
+        assert_eq!(api.seen()[1].body["spec"]["holderIdentity"], "a");
+        assert_eq!(api.seen()[1].body["spec"]["leaseDurationSeconds"], 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_its_holder_gave_away_is_taken_at_once() {
+        let api = FakeApi::new(echo_or(Answer::ok(lease("", "7"))));
+        let started = Instant::now();
+
+        election(&api, "a").win().await;
+
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        let written = &api.seen()[1];
+        assert_eq!(written.method, Method::PUT);
+        assert_eq!(written.body["metadata"]["resourceVersion"], "7");
+        assert_eq!(written.body["spec"]["leaseTransitions"], 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_holder_is_replaced_only_after_the_whole_duration() {
+        let api = FakeApi::new(echo_or(Answer::ok(lease("b", "7"))));
+        let started = Instant::now();
+
+        election(&api, "a").win().await;
+
+        assert!(
+            started.elapsed() > Duration::from_secs(15),
+            "{:?}",
+            started.elapsed()
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_renews_is_never_replaced() {
+        let version = std::sync::atomic::AtomicU64::new(0);
+        let api = FakeApi::new(move |_| {
+            let version = version.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Answer::ok(lease("b", &version.to_string()))
+        });
+
+        let won = timeout(Duration::from_mins(5), election(&api, "a").win()).await;
+
+        assert!(won.is_err());
+        assert!(api.seen().iter().all(|seen| seen.method == Method::GET));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leadership_ends_before_another_may_take_the_lease() {
+        let healthy = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let state = healthy.clone();
+        let api = FakeApi::new(move |seen| {
+            if !state.load(std::sync::atomic::Ordering::Relaxed) {
+                return Answer::status(500, "InternalError");
+            }
+            echo_or(Answer::ok(lease("", "7")))(seen)
+        });
+        let mut election = election(&api, "a");
+        let leadership = election.leadership();
+        election.win().await;
+        let won = Instant::now();
+        healthy.store(false, std::sync::atomic::Ordering::Relaxed);
+
+        election.hold().await;
+
+        assert!(!leadership.is_valid());
+        assert!(won.elapsed() <= Duration::from_secs(11), "{:?}", won.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_is_not_the_loss_of_the_lease() {
+        let writes = std::sync::atomic::AtomicU64::new(0);
+        let api = FakeApi::new(move |seen| match seen.method {
+            Method::GET => Answer::ok(lease("a", "7")),
+            _ if writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 1 => {
+                Answer::status(409, "Conflict")
+            }
+            _ => Answer::ok(seen.body.clone()),
+        });
+        let mut election = election(&api, "a");
+        let leadership = election.leadership();
+        election.win().await;
+
+        assert!(timeout(Duration::from_mins(1), election.hold()).await.is_err());
+
+        assert!(leadership.is_valid());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn release_empties_the_holder_and_ends_the_leadership() {
+        let api = FakeApi::new(echo_or(Answer::ok(lease("a", "7"))));
+        let mut election = election(&api, "a");
+        let leadership = election.leadership();
+        election.win().await;
+
+        election.release().await.unwrap();
+
+        assert!(!leadership.is_valid());
+        let last = api.seen().pop().unwrap();
+        assert_eq!(
+            (last.method, &last.body["spec"]["holderIdentity"]),
+            (Method::PUT, &json!(""))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn release_leaves_a_lease_of_another_alone() {
+        let api = FakeApi::new(echo_or(Answer::ok(lease("b", "7"))));
+
+        election(&api, "a").release().await.unwrap();
+
+        assert_eq!(api.requests(), [format!("GET {PATH}/{NAME}")]);
+    }
+}

@@ -1,0 +1,3 @@
+//! What the API server says, as far as the manager cares.
+
+pub mod store;

@@ -1,0 +1,330 @@
+//! The latest known state of all objects of one kind, fed by one watch and by our own writes.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use kube::Resource;
+use kube::runtime::watcher::Event;
+
+/// Namespace (empty for cluster-wide kinds) and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Empty for kinds without namespaces.
+    pub namespace: String,
+    /// Of the object.
+    pub name: String,
+}
+
+impl Key {
+    /// Of an object.
+    pub fn of(object: &impl Resource) -> Self {
+        let meta = object.meta();
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Of an object of a kind without namespaces.
+    pub fn cluster(name: &str) -> Self {
+        Self {
+            namespace: String::new(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// What became of one object: at least one side is there.
+#[derive(Debug)]
+pub struct Change<K> {
+    /// Before, unless the object is new.
+    pub old: Option<Arc<K>>,
+    /// After, unless the object is gone.
+    pub new: Option<Arc<K>>,
+}
+
+impl<K> Change<K> {
+    /// The object as it is, or as it was last.
+    pub fn latest(&self) -> Option<&Arc<K>> {
+        self.new.as_ref().or(self.old.as_ref())
+    }
+}
+
+/// All objects of one kind.
+///
+/// A write of ours is [learnt](Self::learn) at once, so that we never act on what we know to be past.
+/// Versions say which of two states is newer; the API server makes them comparable within a kind.
+#[derive(Debug)]
+pub struct Store<K> {
+    objects: HashMap<Key, Arc<K>>,
+    /// Objects of a list under way.
+    listed: Option<HashMap<Key, Arc<K>>>,
+    /// The newest version that the watch has shown.
+    watched: u64,
+    synced: bool,
+}
+
+impl<K> Default for Store<K> {
+    fn default() -> Self {
+        Self {
+            objects: HashMap::new(),
+            listed: None,
+            watched: 0,
+            synced: false,
+        }
+    }
+}
+
+impl<K: Resource> Store<K> {
+    /// Takes in one event of the watch and says what changed.
+    pub fn apply(&mut self, event: Event<K>) -> Vec<Change<K>> {
+        match event {
+            Event::Init => {
+                self.listed = Some(HashMap::new());
+                vec![]
+            }
+            Event::InitApply(object) => {
+                self.watched = self.watched.max(version(&object));
+                self.listed
+                    .get_or_insert_default()
+                    .insert(Key::of(&object), Arc::new(object));
+                vec![]
+            }
+            Event::InitDone => {
+                let listed = self.listed.take().unwrap_or_default();
+                self.synced = true;
+                self.replace(listed)
+            }
+            Event::Apply(object) => {
+                self.watched = self.watched.max(version(&object));
+                self.put(object).into_iter().collect()
+            }
+            Event::Delete(object) => {
+                self.watched = self.watched.max(version(&object));
+                self.remove(&object).into_iter().collect()
+            }
+        }
+    }
+
+    /// Takes in the answer to a write of ours, which the watch may show later.
+    pub fn learn(&mut self, object: K) -> Option<Change<K>> {
+        // What the watch has already passed may be gone again by now: the watch knows better.
+        (version(&object) > self.watched)
+            .then(|| self.put(object))
+            .flatten()
+    }
+
+    /// Whether the first list is complete.
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Arc<K>> {
+        self.objects.get(key)
+    }
+
+    /// All objects in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.objects.values()
+    }
+
+    /// The names of all objects in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.objects.keys()
+    }
+
+    fn put(&mut self, object: K) -> Option<Change<K>> {
+        let new = Arc::new(object);
+        match self.objects.entry(Key::of(new.as_ref())) {
+            Entry::Occupied(known) if version(known.get().as_ref()) >= version(new.as_ref()) => None,
+            Entry::Occupied(mut known) => {
+                let old = Some(known.insert(new.clone()));
+                Some(Change { old, new: Some(new) })
+            }
+            Entry::Vacant(place) => {
+                place.insert(new.clone());
+                Some(Change {
+                    old: None,
+                    new: Some(new),
+                })
+            }
+        }
+    }
+
+    fn remove(&mut self, object: &K) -> Option<Change<K>> {
+        let key = Key::of(object);
+        // A newer object of the name that we created ourselves outlives the news of the old one's end.
+        if version(self.objects.get(&key)?.as_ref()) > version(object) {
+            return None;
+        }
+        let old = self.objects.remove(&key);
+        Some(Change { old, new: None })
+    }
+
+    fn replace(&mut self, listed: HashMap<Key, Arc<K>>) -> Vec<Change<K>> {
+        let mut changes = vec![];
+        let watched = self.watched;
+        self.objects.retain(|key, old| {
+            // A write of ours can be newer than the list.
+            let keep = listed.contains_key(key) || version(old.as_ref()) > watched;
+            if !keep {
+                changes.push(Change {
+                    old: Some(old.clone()),
+                    new: None,
+                });
+            }
+            keep
+        });
+        for (key, new) in listed {
+            let old = self.objects.get(&key).cloned();
+            if old
+                .as_ref()
+                .is_none_or(|old| version(old.as_ref()) < version(new.as_ref()))
+            {
+                self.objects.insert(key, new.clone());
+                changes.push(Change { old, new: Some(new) });
+            }
+        }
+        changes
+    }
+}
+
+fn version(object: &impl Resource) -> u64 {
+    let text = object.meta().resource_version.as_deref();
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn object(name: &str, version: u64) -> Namespace {
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            resource_version: Some(version.to_string()),
+            ..ObjectMeta::default()
+        };
+        Namespace {
+            metadata,
+            ..Namespace::default()
+        }
+    }
+
+    fn listed(objects: &[(&str, u64)]) -> Store<Namespace> {
+        let mut store = Store::default();
+        relist(&mut store, objects);
+        store
+    }
+
+    fn relist(store: &mut Store<Namespace>, objects: &[(&str, u64)]) -> Vec<String> {
+        store.apply(Event::Init);
+        for (name, version) in objects {
+            store.apply(Event::InitApply(object(name, *version)));
+        }
+        said(store.apply(Event::InitDone))
+    }
+
+    fn said(changes: Vec<Change<Namespace>>) -> Vec<String> {
+        let side = |side: &Option<Arc<Namespace>>| side.as_ref().map_or(0, |object| version(object.as_ref()));
+        let mut said: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                let name = change
+                    .latest()
+                    .map(|object| Key::of(object.as_ref()).name)
+                    .unwrap_or_default();
+                format!("{name}: {} -> {}", side(&change.old), side(&change.new))
+            })
+            .collect();
+        said.sort();
+        said
+    }
+
+    fn present(store: &Store<Namespace>) -> Vec<String> {
+        let mut names: Vec<_> = store.keys().map(|key| key.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_changes_before_a_list_is_complete() {
+        let mut store = Store::default();
+        store.apply(Event::Init);
+
+        assert!(store.apply(Event::InitApply(object("a", 1))).is_empty());
+
+        assert!(!store.is_synced() && present(&store).is_empty());
+        assert_eq!(said(store.apply(Event::InitDone)), ["a: 0 -> 1"]);
+        assert!(store.is_synced());
+    }
+
+    #[test]
+    fn a_new_list_reports_only_differences() {
+        let mut store = listed(&[("same", 1), ("changed", 2), ("gone", 3)]);
+
+        let changes = relist(&mut store, &[("same", 1), ("changed", 5), ("new", 6)]);
+
+        assert_eq!(changes, ["changed: 2 -> 5", "gone: 3 -> 0", "new: 0 -> 6"]);
+    }
+
+    #[test]
+    fn our_own_write_is_known_at_once_and_its_echo_is_no_change() {
+        let mut store = listed(&[("a", 5)]);
+
+        assert!(store.learn(object("b", 8)).is_some());
+
+        assert_eq!(present(&store), ["a", "b"]);
+        assert!(said(store.apply(Event::Apply(object("b", 8)))).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_objects_end_is_not_believed() {
+        let mut store = listed(&[("a", 5)]);
+        store.apply(Event::Apply(object("b", 8)));
+        store.apply(Event::Delete(object("b", 9)));
+
+        assert!(store.learn(object("b", 8)).is_none());
+
+        assert_eq!(present(&store), ["a"]);
+    }
+
+    #[test]
+    fn late_news_of_an_older_state_is_passed_over() {
+        let mut store = listed(&[("a", 5)]);
+        store.learn(object("a", 9));
+
+        assert!(store.apply(Event::Apply(object("a", 7))).is_empty());
+        assert!(store.apply(Event::Delete(object("a", 8))).is_empty());
+
+        assert_eq!(present(&store), ["a"]);
+    }
+
+    #[test]
+    fn a_list_that_is_older_than_our_write_does_not_undo_it() {
+        let mut store = listed(&[("a", 5)]);
+        store.learn(object("b", 8));
+
+        assert!(relist(&mut store, &[("a", 5)]).is_empty());
+
+        assert_eq!(present(&store), ["a", "b"]);
+        assert_eq!(
+            relist(&mut store, &[("a", 5), ("c", 9)]),
+            ["b: 8 -> 0", "c: 0 -> 9"]
+        );
+    }
+}
