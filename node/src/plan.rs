@@ -1,0 +1,133 @@
+//! What the kernel of this node must hold: the value between the decision ([`plan`](self)) and the one who
+//! makes it true ([`crate::kernel`]). A plan has no numbers that only the kernel knows (link indexes, rule
+//! priorities, numbers of free tables): those are found when the plan is compared with a dump.
+//!
+//! ```text
+//! View (API objects, this machine) --decide()--> Plan --kernel::converge()--> dump, diff, apply
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::firewall::Ruleset;
+use crate::mac::Mac;
+
+/// Everything of ours in the kernel. What is ours is recognised by name, table number, or rule selector
+/// (datapath spec 4, 5); what is not in these places is never touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The overlay's link; without an overlay network there is none.
+    pub vxlan: Option<Vxlan>,
+    /// Routes of our tables. A table that is absent here is left alone, except that of a `FromSubnet` whose
+    /// subnet is gone: its rule is removed and the table emptied.
+    pub tables: BTreeMap<Table, TableRoutes>,
+    /// Addresses that the node answers ARP and neighbour solicitations for, by link (datapath spec 5.4).
+    pub proxy_neighbours: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Host ends of the pods that run here (datapath spec 2.7), by link name. A link that does not exist is
+    /// passed over: its pod is not set up yet, or gone.
+    pub pods: BTreeMap<String, HostEnd>,
+    /// Path under `/proc/sys` without the leading part (`net/ipv4/ip_forward`), and what it must say.
+    pub sysctls: BTreeMap<String, Sysctl>,
+    /// Our nftables table.
+    pub firewall: Ruleset,
+    /// What could not be planned; the rest of the plan holds without it.
+    pub problems: Vec<Problem>,
+}
+
+/// The VXLAN link (RFC 7348; datapath spec 5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// `<parent>.vxlan<VNI>`, at most 15 bytes.
+    pub name: String,
+    /// Name of the link that carries the tunnel.
+    pub parent: String,
+    /// VXLAN network identifier, 1 to 16777215.
+    pub vni: u32,
+    /// The parent's MAC.
+    pub mac: Mac,
+    /// Outer source address.
+    pub local: IpAddr,
+    /// UDP destination port.
+    pub port: u16,
+    /// Addresses of the node with their prefix lengths, set without a prefix route.
+    pub addresses: BTreeSet<IpNetwork>,
+    /// The other tunnel ends: each gets a unicast entry and one of the replication MAC (datapath spec 5.2).
+    pub peers: BTreeMap<Mac, IpAddr>,
+}
+
+/// One of our routing tables. Each family has its own of the same number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Overlay subnets (40000), looked up for every packet.
+    ToOverlay,
+    /// Replies of overlay pods to nodes (40001), looked up for mark 0x20.
+    OverlayMark,
+    /// Packets from one subnet; its number is that of its rule, else a free one of 10000 to 39999.
+    FromSubnet(IpNetwork),
+}
+
+/// The routes of one table, of both families.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableRoutes {
+    /// What the table holds; anything else in it is removed.
+    pub routes: BTreeSet<Route>,
+}
+
+/// One route of our tables: scope universe, protocol boot, no metric of our choice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Network address and prefix length; `0.0.0.0/0` and `::/0` are default routes.
+    pub destination: IpNetwork,
+    /// Where packets go.
+    pub target: Target,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Out of a link, the destination is a neighbour. `link_scope`: `RT_SCOPE_LINK`, else universe.
+    Link {
+        /// Name of the link.
+        name: String,
+        /// Whether the route has scope link.
+        link_scope: bool,
+    },
+    /// To a router.
+    Gateway {
+        /// Its address.
+        via: IpAddr,
+        /// Name of the link.
+        name: String,
+    },
+    /// Back to the next rule (`RTN_THROW`).
+    Throw,
+}
+
+/// The host's end of a pod's veth pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostEnd {
+    /// The pod's addresses: a host route each in table 39999.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// What a sysctl must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sysctl {
+    /// Exactly this.
+    Exactly(String),
+    /// At least this number: what an administrator raised stays.
+    AtLeast(u64),
+}
+
+/// Something that a user asked for and that cannot be done on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The object or link that it is about: `Subnet a`, `link eth0`.
+    pub about: String,
+    /// A CamelCase word for conditions.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
