@@ -1,5 +1,11 @@
 //! `hybridnet-daemon`: programs the kernel of one node, and serves the CNI plugin.
+//!
+//! ```text
+//! API server --watch--> View --plan--> Plan --kernel, firewall--> the kernel of this node
+//! CNI plugin --server--> pod (veth, namespace of the pod)
+//! ```
 
 pub mod firewall;
 pub mod mac;
 pub mod plan;
+pub mod view;

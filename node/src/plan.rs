@@ -18,22 +18,48 @@ use crate::mac::Mac;
 /// (datapath spec 4, 5); what is not in these places is never touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The overlay's link; without an overlay network there is none.
+    /// The overlay's link. Without one, nothing is wanted of such links and what exists is left alone.
     pub vxlan: Option<Vxlan>,
+    /// Numbers of the tables that are not a subnet's.
+    pub numbers: TableNumbers,
     /// Routes of our tables. A table that is absent here is left alone, except that of a `FromSubnet` whose
-    /// subnet is gone: its rule is removed and the table emptied.
+    /// subnet is gone, that is, not among `subnets`: its rule is removed and the table emptied.
     pub tables: BTreeMap<Table, TableRoutes>,
+    /// The ranges of all subnets of the cluster, also those that could not be planned.
+    pub subnets: BTreeSet<IpNetwork>,
     /// Addresses that the node answers ARP and neighbour solicitations for, by link (datapath spec 5.4).
     pub proxy_neighbours: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Host ends of the pods that run here (datapath spec 2.7), by link name. A link that does not exist is
     /// passed over: its pod is not set up yet, or gone.
     pub pods: BTreeMap<String, HostEnd>,
-    /// Path under `/proc/sys` without the leading part (`net/ipv4/ip_forward`), and what it must say.
+    /// Path under `/proc/sys` without the leading part (`net/ipv4/ip_forward`), and what it must say. Those
+    /// named `accept_ra` are written before the others: forwarding would stop advertisements (datapath 3.4).
     pub sysctls: BTreeMap<String, Sysctl>,
     /// Our nftables table.
     pub firewall: Ruleset,
     /// What could not be planned; the rest of the plan holds without it.
     pub problems: Vec<Problem>,
+}
+
+/// Numbers of routing tables: flags of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableNumbers {
+    /// Host routes of the pods of this node: every packet is looked up there first.
+    pub local_direct: u32,
+    /// [`Table::ToOverlay`].
+    pub to_overlay: u32,
+    /// [`Table::OverlayMark`].
+    pub overlay_mark: u32,
+}
+
+impl Default for TableNumbers {
+    fn default() -> Self {
+        Self {
+            local_direct: 39_999,
+            to_overlay: 40_000,
+            overlay_mark: 40_001,
+        }
+    }
 }
 
 /// The VXLAN link (RFC 7348; datapath spec 5.1).
