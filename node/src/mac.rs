@@ -30,7 +30,11 @@ impl FromStr for Mac {
             let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
         }
-        if parts.next().is_some() { Err(wrong()) } else { Ok(Self(octets)) }
+        if parts.next().is_some() {
+            Err(wrong())
+        } else {
+            Ok(Self(octets))
+        }
     }
 }
 
@@ -48,7 +52,13 @@ mod tests {
 
     #[test]
     fn what_is_not_six_octets_is_refused() {
-        for text in ["", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:00:02", "zz:42:ac:11:00:02"] {
+        for text in [
+            "",
+            "02:42:ac:11:00",
+            "02:42:ac:11:00:02:03",
+            "2:42:ac:11:00:02",
+            "zz:42:ac:11:00:02",
+        ] {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
     }

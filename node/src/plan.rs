@@ -77,6 +77,9 @@ pub struct Vxlan {
     pub local: IpAddr,
     /// UDP destination port.
     pub port: u16,
+    /// Largest inner packet: the parent's MTU less the outer headers (50 bytes, 70 over IPv6). The kernel gives
+    /// it to a new link; pods have the same.
+    pub mtu: u32,
     /// Addresses of the node with their prefix lengths, set without a prefix route.
     pub addresses: BTreeSet<IpNetwork>,
     /// The other tunnel ends: each gets a unicast entry and one of the replication MAC (datapath spec 5.2).

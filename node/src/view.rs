@@ -37,10 +37,6 @@ pub struct View {
 pub struct Settings {
     /// Names of links for the tunnel, the first that exists wins; empty: the link of the default route.
     pub prefer_vxlan: Vec<String>,
-    /// The same for VLAN networks.
-    pub prefer_vlan: Vec<String>,
-    /// The same for BGP networks.
-    pub prefer_bgp: Vec<String>,
     /// Ranges that the tunnel's outer address may be from.
     pub vtep_cidrs: Vec<IpNetwork>,
     /// Ranges whose addresses on this machine are published as the node's, besides those of the Node object.
@@ -141,8 +137,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             prefer_vxlan: vec![],
-            prefer_vlan: vec![],
-            prefer_bgp: vec![],
             vtep_cidrs: everything(),
             extra_local_cidrs: vec![],
             tables: TableNumbers::default(),
