@@ -1,0 +1,212 @@
+//! Why a subnet is refused and why a pod gets no address, each with the way out.
+
+use std::net::IpAddr;
+
+use crate::family::{Families, Family};
+
+/// A Subnet that is left out of its network until it is changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("subnet {subnet}: {field} {value:?} {fault}")]
+pub struct SubnetError {
+    /// Name of the Subnet.
+    pub subnet: String,
+    /// Path of the field, as in the object.
+    pub field: &'static str,
+    /// What it says.
+    pub value: String,
+    /// What is wrong with that.
+    pub fault: Fault,
+}
+
+/// What is wrong with a field of a Subnet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing there.
+    #[error("must not be empty")]
+    Empty,
+    /// Another version than 4 or 6.
+    #[error("is not an IP version: write \"4\" or \"6\"")]
+    UnknownVersion,
+    /// No CIDR.
+    #[error("is not a CIDR: write address/prefix length, such as 10.0.0.0/24")]
+    NotACidr,
+    /// The CIDR names a host.
+    #[error("has host bits set: write {base}")]
+    HostBits {
+        /// The CIDR without them.
+        base: String,
+    },
+    /// No room for a single pod.
+    #[error("is too small: the longest prefix is /{longest}")]
+    TooSmall {
+        /// Longest usable prefix length of the family.
+        longest: u8,
+    },
+    /// No address.
+    #[error("is not an IP address")]
+    NotAnAddress,
+    /// An address or version of the other family.
+    #[error("is not {wanted}, the family of the subnet's CIDR")]
+    WrongFamily {
+        /// Family of the CIDR.
+        wanted: Family,
+    },
+    /// An address that is not in the subnet.
+    #[error("is not in {cidr}: choose an address in it")]
+    OutsideCidr {
+        /// The CIDR.
+        cidr: String,
+    },
+    /// Not one address.
+    #[error("is after the end {end}: the range has no address")]
+    StartAfterEnd {
+        /// Last address of the range.
+        end: IpAddr,
+    },
+    /// The subnet was given with a network that is not its own.
+    #[error("is not {network}, the network it was loaded for")]
+    OtherNetwork {
+        /// The network that was loaded.
+        network: String,
+    },
+    /// The name was there before in the same list.
+    #[error("is there twice")]
+    Duplicate,
+    /// Shares addresses with a subnet that came first.
+    #[error("shares addresses with subnet {other} ({range}): change start, end or excludeIPs of one of them")]
+    Overlap {
+        /// The subnet that came first.
+        other: String,
+        /// Its first and last address.
+        range: String,
+    },
+}
+
+/// Why a pod gets no address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The question is incomplete.
+    #[error("addresses asked for without {field}: give one")]
+    Missing {
+        /// What is missing.
+        field: &'static str,
+    },
+    /// No such network.
+    #[error("network {network} not found: create it, or name another one")]
+    NetworkNotFound {
+        /// The network asked for.
+        network: String,
+    },
+    /// Subnets and families do not go together.
+    #[error(
+        "network {network}: {given} subnets specified for {families}: {}",
+        match families { Families::DualStack => "name none, or one of IPv4 and one of IPv6 (v4/v6)", _ => "name one or none" }
+    )]
+    WrongNumberOfSubnets {
+        /// The network asked for.
+        network: String,
+        /// The families asked for.
+        families: Families,
+        /// How many subnets were named.
+        given: usize,
+    },
+    /// No such subnet of that family.
+    #[error(
+        "network {network}: no {family} subnet {subnet}: name one of its {family} subnets, or change the pod's ip-family"
+    )]
+    SubnetNotFound {
+        /// The network asked for.
+        network: String,
+        /// The family asked for.
+        family: Family,
+        /// The subnet asked for.
+        subnet: String,
+    },
+    /// Everything is full, private, or there is nothing.
+    #[error(
+        "network {network}: no {family} subnet with a free address that is not private: add a {family} subnet, or delete pods"
+    )]
+    NoSubnetAvailable {
+        /// The network asked for.
+        network: String,
+        /// The family asked for.
+        family: Family,
+    },
+    /// The named subnet is full.
+    #[error(
+        "network {network}: no free {family} address in subnet {subnet}: name another subnet, or delete pods"
+    )]
+    NoAddressAvailable {
+        /// The network asked for.
+        network: String,
+        /// The family asked for.
+        family: Family,
+        /// The subnet asked for.
+        subnet: String,
+    },
+    /// Addresses and families do not go together.
+    #[error(
+        "network {network}: {given} addresses to assign for {families}: {}",
+        match families { Families::DualStack => "give two, IPv4 first", _ => "give one" }
+    )]
+    WrongNumberOfAddresses {
+        /// The network asked for.
+        network: String,
+        /// The families asked for.
+        families: Families,
+        /// How many addresses were given.
+        given: usize,
+    },
+    /// An address of the other family.
+    #[error(
+        "network {network}: {ip} to assign is not an {family} address: give {families} addresses, IPv4 first"
+    )]
+    WrongFamily {
+        /// The network asked for.
+        network: String,
+        /// The families asked for.
+        families: Families,
+        /// The family wanted at this place.
+        family: Family,
+        /// What was given.
+        ip: IpAddr,
+    },
+    /// No subnet has this address.
+    #[error(
+        "network {network}: no {family} subnet contains {ip}: give an address of one of its subnets that is neither gateway nor excluded"
+    )]
+    NoSubnetContains {
+        /// The network asked for.
+        network: String,
+        /// Family of the address.
+        family: Family,
+        /// The address asked for.
+        ip: IpAddr,
+    },
+    /// The named subnet has not this address.
+    #[error(
+        "network {network}: {ip} is not usable in subnet {subnet}: it is outside the range, excluded, or the gateway; give another one"
+    )]
+    NotInSubnet {
+        /// The network asked for.
+        network: String,
+        /// The subnet asked for.
+        subnet: String,
+        /// The address asked for.
+        ip: IpAddr,
+    },
+    /// Somebody else has it.
+    #[error(
+        "network {network}: {ip} of subnet {subnet} is {holder}: give another address, or wait until it is free"
+    )]
+    NotAvailable {
+        /// The network asked for.
+        network: String,
+        /// Subnet of the address.
+        subnet: String,
+        /// The address asked for.
+        ip: IpAddr,
+        /// Who has it, and how.
+        holder: String,
+    },
+}

@@ -1,0 +1,358 @@
+//! One network: its subnets, who holds its addresses, and which address comes next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::Bound;
+
+use crate::cursor::Cursor;
+use crate::error::{Error, Fault, SubnetError};
+use crate::family::{Family, instance_name, number};
+use crate::holding::Holding;
+use crate::pool::Pool;
+use crate::range::Range;
+use crate::request::{Address, Ticket};
+use crate::spec::{NetworkSpec, SubnetSpec};
+use crate::usage::{Counts, FamilyUsage, SubnetUsage};
+
+/// Holdings are kept by address, apart from the subnets: they outlive a subnet that is changed, refused,
+/// or not there yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// Whether the Network object is known; without it there are only holdings.
+    pub(crate) loaded: bool,
+    name: String,
+    net_id: Option<i32>,
+    pub(crate) subnets: BTreeMap<String, Subnet>,
+    cursor_v4: Cursor<String>,
+    cursor_v6: Cursor<String>,
+    pub(crate) held: BTreeMap<IpAddr, Holding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subnet {
+    net_id: Option<i32>,
+    private: bool,
+    pub(crate) range: Range,
+    pool: Pool,
+}
+
+impl Network {
+    /// Takes over what the objects say. Subnets that did not change keep everything, changed ones keep
+    /// their position, refused ones are out until they are changed.
+    pub(crate) fn refresh(&mut self, spec: &NetworkSpec, subnets: &[SubnetSpec]) -> Vec<SubnetError> {
+        let (accepted, refused) = accept(&spec.name, subnets);
+        self.loaded = true;
+        self.name.clone_from(&spec.name);
+        self.net_id = spec.net_id;
+        let mut before = std::mem::take(&mut self.subnets);
+        for (subnet, range) in accepted {
+            let old = before.remove(&subnet.name);
+            self.subnets
+                .insert(subnet.name.clone(), self.load(subnet, range, old));
+        }
+        for (family, last) in [
+            (Family::V4, &spec.last_allocated_subnet),
+            (Family::V6, &spec.last_allocated_ipv6_subnet),
+        ] {
+            let subnets = &self.subnets;
+            let exists = |name: &String| {
+                subnets
+                    .get(name)
+                    .is_some_and(|subnet| subnet.range.family == family)
+            };
+            match family {
+                Family::V4 => self.cursor_v4.restrict(last.clone(), exists),
+                Family::V6 => self.cursor_v6.restrict(last.clone(), exists),
+            }
+        }
+        refused
+    }
+
+    /// Forgets the objects, not who holds what.
+    pub(crate) fn forget(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        *self = Self {
+            held,
+            ..Self::default()
+        };
+    }
+
+    /// The address that a pod gets next: from the subnet it names, else from the first one with room.
+    /// Nothing is changed yet.
+    pub(crate) fn choose(&self, family: Family, named: Option<&str>) -> Result<Choice, Error> {
+        let network = || self.name.clone();
+        let Some(subnet) = named else {
+            let found = self.in_search_order(family).find_map(|(name, subnet)| {
+                let number = subnet.pool.next().filter(|_| !subnet.private)?;
+                Some(Choice {
+                    subnet: name.clone(),
+                    family,
+                    number,
+                    searched: true,
+                })
+            });
+            return found.ok_or_else(|| Error::NoSubnetAvailable {
+                network: network(),
+                family,
+            });
+        };
+        let found = self
+            .subnets
+            .get(subnet)
+            .filter(|subnet| subnet.range.family == family);
+        let found = found.ok_or_else(|| Error::SubnetNotFound {
+            network: network(),
+            family,
+            subnet: subnet.into(),
+        })?;
+        match found.pool.next() {
+            Some(number) => Ok(Choice {
+                subnet: subnet.into(),
+                family,
+                number,
+                searched: false,
+            }),
+            None => Err(Error::NoAddressAvailable {
+                network: network(),
+                family,
+                subnet: subnet.into(),
+            }),
+        }
+    }
+
+    /// Moves the cursors to a choice. The network's stays where it is for a named subnet.
+    pub(crate) fn step(&mut self, ticket: Ticket, choice: &Choice) {
+        if let Some(subnet) = self.subnets.get_mut(&choice.subnet) {
+            subnet.pool.cursor.step(ticket, choice.number);
+        }
+        if choice.searched {
+            self.cursor_mut(choice.family).step(ticket, choice.subnet.clone());
+        }
+    }
+
+    /// Makes the steps of a reservation in one family lasting.
+    pub(crate) fn settle(&mut self, ticket: Ticket, family: Family, subnet: &str) {
+        self.cursor_mut(family).settle(ticket);
+        if let Some(subnet) = self.subnets.get_mut(subnet) {
+            subnet.pool.cursor.settle(ticket);
+        }
+    }
+
+    /// Takes back the steps of a reservation in one family.
+    pub(crate) fn undo(&mut self, ticket: Ticket, family: Family, subnet: &str) {
+        self.cursor_mut(family).undo(ticket);
+        if let Some(subnet) = self.subnets.get_mut(subnet) {
+            subnet.pool.cursor.undo(ticket);
+        }
+    }
+
+    /// What an `IPInstance` for this address of this subnet says.
+    pub(crate) fn address(&self, subnet_name: &str, ip: IpAddr) -> Option<Address> {
+        let subnet = self.subnets.get(subnet_name)?;
+        Some(Address {
+            ip,
+            prefix_len: subnet.range.prefix_len,
+            gateway: subnet
+                .range
+                .gateway
+                .map(|gateway| subnet.range.family.address(gateway)),
+            net_id: subnet.net_id.or(self.net_id),
+            subnet: subnet_name.to_owned(),
+            network: self.name.clone(),
+            instance: instance_name(ip),
+        })
+    }
+
+    /// The subnet in which an address is usable, the named one before all others.
+    pub(crate) fn containing(&self, ip: IpAddr, named: Option<&str>) -> Option<&str> {
+        let (family, number) = (Family::of(ip), number(ip));
+        let has = |subnet: &Subnet| subnet.range.family == family && subnet.range.contains(number);
+        let named = named.and_then(|name| self.subnets.get_key_value(name));
+        named
+            .into_iter()
+            .chain(&self.subnets)
+            .find(|(_, subnet)| has(subnet))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Makes the pool agree with whether anyone holds the address.
+    pub(crate) fn sync_pool(&mut self, ip: IpAddr, named: &str) {
+        let free = self.held.get(&ip).is_none_or(Holding::is_free);
+        if free {
+            self.held.remove(&ip);
+        }
+        let Some(name) = self.containing(ip, Some(named)).map(ToOwned::to_owned) else {
+            return;
+        };
+        if let Some(subnet) = self.subnets.get_mut(&name) {
+            if free {
+                subnet.pool.put_back(number(ip));
+            } else {
+                subnet.pool.take(number(ip));
+            }
+        }
+    }
+
+    pub(crate) fn subnet_usage(&self, name: &str) -> Option<SubnetUsage> {
+        self.subnets.get(name).map(Subnet::usage)
+    }
+
+    pub(crate) fn usage(&self, family: Family) -> FamilyUsage {
+        let mut usage = FamilyUsage::default();
+        for (_, subnet) in self
+            .subnets
+            .iter()
+            .filter(|(_, subnet)| subnet.range.family == family)
+        {
+            let counts = subnet.usage().counts;
+            usage.counts.add(counts);
+            if !subnet.private {
+                usage.open = usage.open.saturating_add(counts.available);
+            }
+        }
+        usage.last_subnet = self.in_search_order(family).next().map(|(name, _)| name.clone());
+        usage
+    }
+
+    /// The subnets of a family by name, from the cursor on and round.
+    fn in_search_order(&self, family: Family) -> impl Iterator<Item = (&String, &Subnet)> {
+        let from = self.cursor(family).get().map_or("", String::as_str);
+        let tail = self
+            .subnets
+            .range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let head = self
+            .subnets
+            .range::<str, _>((Bound::Unbounded, Bound::Excluded(from)));
+        tail.chain(head)
+            .filter(move |(_, subnet)| subnet.range.family == family)
+    }
+
+    fn load(&self, spec: &SubnetSpec, range: Range, old: Option<Subnet>) -> Subnet {
+        let (net_id, private) = (spec.net_id, spec.private);
+        let mut cursor = match old {
+            Some(old) if old.range == range => {
+                return Subnet {
+                    net_id,
+                    private,
+                    ..old
+                };
+            }
+            Some(old) if old.range.family == range.family => old.pool.cursor,
+            _ => Cursor::default(),
+        };
+        let allocatable = range.allocatable();
+        let last = spec.last_allocated.as_ref().and_then(|text| text.parse().ok());
+        let last = last.filter(|ip| Family::of(*ip) == range.family).map(number);
+        cursor.restrict(last, |at| allocatable.contains(*at));
+        let bounds = range.family.address(range.start)..=range.family.address(range.end);
+        let in_use = self.held.range(bounds).map(|(ip, _)| number(*ip));
+        Subnet {
+            net_id,
+            private,
+            pool: Pool::new(allocatable, in_use, cursor),
+            range,
+        }
+    }
+
+    fn cursor(&self, family: Family) -> &Cursor<String> {
+        match family {
+            Family::V4 => &self.cursor_v4,
+            Family::V6 => &self.cursor_v6,
+        }
+    }
+
+    fn cursor_mut(&mut self, family: Family) -> &mut Cursor<String> {
+        match family {
+            Family::V4 => &mut self.cursor_v4,
+            Family::V6 => &mut self.cursor_v6,
+        }
+    }
+}
+
+impl Subnet {
+    fn usage(&self) -> SubnetUsage {
+        let (total, available) = (self.pool.total(), self.pool.available());
+        SubnetUsage {
+            counts: Counts {
+                total,
+                used: total - available,
+                available,
+            },
+            last_allocated: self
+                .pool
+                .cursor
+                .get()
+                .map(|last| self.range.family.address(*last)),
+        }
+    }
+}
+
+/// An address that is free and comes next.
+pub(crate) struct Choice {
+    pub(crate) subnet: String,
+    pub(crate) family: Family,
+    pub(crate) number: u128,
+    /// Found by searching, not by name.
+    searched: bool,
+}
+
+/// Reads the subnets of a network in the given order: of two with a common address the first one stays.
+fn accept<'a>(network: &str, subnets: &'a [SubnetSpec]) -> (Vec<(&'a SubnetSpec, Range)>, Vec<SubnetError>) {
+    let mut accepted: Vec<(&SubnetSpec, Range)> = Vec::new();
+    let mut refused = Vec::new();
+    let mut names = BTreeSet::new();
+    for spec in subnets {
+        let fresh = names.insert(&spec.name);
+        let checked = check_names(network, spec, fresh).and_then(|()| Range::parse(spec));
+        match checked.and_then(|range| check_overlap(spec, range, &accepted)) {
+            Ok(range) => accepted.push((spec, range)),
+            Err(error) => refused.push(error),
+        }
+    }
+    (accepted, refused)
+}
+
+fn check_names(network: &str, spec: &SubnetSpec, fresh: bool) -> Result<(), SubnetError> {
+    let (field, value, fault) = if spec.name.is_empty() {
+        ("metadata.name", &spec.name, Fault::Empty)
+    } else if spec.network != network {
+        (
+            "spec.network",
+            &spec.network,
+            Fault::OtherNetwork {
+                network: network.to_owned(),
+            },
+        )
+    } else if !fresh {
+        ("metadata.name", &spec.name, Fault::Duplicate)
+    } else {
+        return Ok(());
+    };
+    Err(SubnetError {
+        subnet: spec.name.clone(),
+        field,
+        value: value.clone(),
+        fault,
+    })
+}
+
+fn check_overlap(
+    spec: &SubnetSpec,
+    range: Range,
+    accepted: &[(&SubnetSpec, Range)],
+) -> Result<Range, SubnetError> {
+    let Some((other, theirs)) = accepted.iter().find(|(_, theirs)| theirs.overlaps(&range)) else {
+        return Ok(range);
+    };
+    let text = |number| theirs.family.address(number);
+    let fault = Fault::Overlap {
+        other: other.name.clone(),
+        range: format!("{}-{}", text(theirs.start), text(theirs.end)),
+    };
+    Err(SubnetError {
+        subnet: spec.name.clone(),
+        field: "spec.range.cidr",
+        value: spec.cidr.clone(),
+        fault,
+    })
+}
