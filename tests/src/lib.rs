@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The cluster harness: Kubernetes in network namespaces of one machine, for tests, for the demo and for figures.
+//!
+//! ```text
+//! prepare ── what is made once: packages, Kubernetes, images
+//! cluster ── one cluster and its typed handles   ── control, node: who runs where
+//!   │                                            ── topology, netns: the wires
+//!   │                                            ── keeper: its door, and its end when we end first
+//!   └ state ── what is on disk about it, so that anybody can end it
+//! chart, matrix, demo, compare ── what is done with a cluster
+//! ```
+
+pub mod cgroup;
+pub mod cluster;
+mod control;
+pub mod diagnose;
+pub mod keeper;
+pub mod machine;
+pub mod netns;
+pub mod node;
+pub mod node_init;
+pub mod paths;
+mod pki;
+pub mod prepare;
+pub mod process;
+pub mod progress;
+pub mod state;
+pub mod topology;
+pub mod wait;
