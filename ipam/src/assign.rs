@@ -8,8 +8,9 @@ use crate::family::instance_name;
 use crate::family::{Family, number};
 use crate::holding::{Entry, Holding, Owner, State};
 use crate::ipam::{Ipam, check_claimant};
-use crate::network::{Network, Subnet};
+use crate::network::Network;
 use crate::request::{Assignment, Reservation, Wanted};
+use crate::subnet::Subnet;
 
 impl Ipam {
     /// Reserves particular addresses, all or none. What the pod already holds is its to have again; what

@@ -124,7 +124,7 @@ pub enum Error {
     },
     /// Everything is full, private, or there is nothing.
     #[error(
-        "network {network}: no {family} subnet with a free address that is not private: add a {family} subnet, or delete pods"
+        "network {network}: no {family} subnet with a free address that is not private: add an {family} subnet, or delete pods"
     )]
     NoSubnetAvailable {
         /// The network asked for.

@@ -145,14 +145,14 @@ pub(crate) struct Claim {
 }
 
 impl Holding {
-    /// Takes in an object that exists; gives the ticket of the claim that it fulfils.
-    pub(crate) fn adopt(&mut self, entry: Entry) -> Option<Ticket> {
+    /// Takes in an object that exists; gives the claim that it fulfils.
+    pub(crate) fn adopt(&mut self, entry: Entry) -> Option<Claim> {
         let fulfils = |claim: &mut Claim| {
             claim.owner.same_name(&entry.owner) && claim.owner.pod_uid == entry.owner.pod_uid
         };
         let claim = self.claim.take_if(fulfils);
         self.put(entry);
-        claim.map(|claim| claim.ticket)
+        claim
     }
 
     /// Turns the claim of this reservation into an object that exists.

@@ -12,11 +12,21 @@ use crate::spec::{NetworkSpec, SubnetSpec};
 use crate::usage::{NetworkUsage, SubnetUsage};
 
 /// All networks with their subnets and holders. See the [crate's documentation](crate) for how it is used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Two are equal when everything that is asked of them later has the same answer.
+#[derive(Clone, Debug, Default)]
 pub struct Ipam {
     pub(crate) networks: BTreeMap<String, Network>,
+    /// How many reservations there were: no part of the state.
     tickets: u64,
 }
+
+impl PartialEq for Ipam {
+    fn eq(&self, other: &Self) -> bool {
+        self.networks == other.networks
+    }
+}
+
+impl Eq for Ipam {}
 
 impl Ipam {
     /// Takes over a Network and **all** its Subnets; call it whenever one of them changes. Give the oldest
@@ -129,8 +139,8 @@ impl Ipam {
             state,
         });
         let rivals = holding.rivals();
-        if let Some(ticket) = fulfilled {
-            network.settle(ticket, Family::of(ip), &subnet);
+        if let Some(claim) = fulfilled {
+            network.settle(claim.ticket, Family::of(ip), &claim.subnet);
         }
         network.sync_pool(ip, &subnet);
         match rivals {

@@ -77,6 +77,7 @@ mod pool;
 mod range;
 mod request;
 mod spec;
+mod subnet;
 mod usage;
 
 pub use error::{Error, Fault, SubnetError};

@@ -1,18 +1,17 @@
 //! One network: its subnets, who holds its addresses, and which address comes next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 
 use crate::cursor::Cursor;
-use crate::error::{Error, Fault, SubnetError};
+use crate::error::{Error, SubnetError};
 use crate::family::{Family, instance_name, number};
 use crate::holding::Holding;
-use crate::pool::Pool;
-use crate::range::Range;
 use crate::request::{Address, Ticket};
 use crate::spec::{NetworkSpec, SubnetSpec};
-use crate::usage::{Counts, FamilyUsage, SubnetUsage};
+use crate::subnet::{Subnet, accept};
+use crate::usage::{FamilyUsage, SubnetUsage};
 
 /// Holdings are kept by address, apart from the subnets: they outlive a subnet that is changed, refused,
 /// or not there yet.
@@ -28,14 +27,6 @@ pub(crate) struct Network {
     pub(crate) held: BTreeMap<IpAddr, Holding>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subnet {
-    net_id: Option<i32>,
-    private: bool,
-    pub(crate) range: Range,
-    pool: Pool,
-}
-
 impl Network {
     /// Takes over what the objects say. Subnets that did not change keep everything, changed ones keep
     /// their position, refused ones are out until they are changed.
@@ -48,7 +39,7 @@ impl Network {
         for (subnet, range) in accepted {
             let old = before.remove(&subnet.name);
             self.subnets
-                .insert(subnet.name.clone(), self.load(subnet, range, old));
+                .insert(subnet.name.clone(), Subnet::load(subnet, range, old, &self.held));
         }
         for (family, last) in [
             (Family::V4, &spec.last_allocated_subnet),
@@ -227,33 +218,6 @@ impl Network {
             .filter(move |(_, subnet)| subnet.range.family == family)
     }
 
-    fn load(&self, spec: &SubnetSpec, range: Range, old: Option<Subnet>) -> Subnet {
-        let (net_id, private) = (spec.net_id, spec.private);
-        let mut cursor = match old {
-            Some(old) if old.range == range => {
-                return Subnet {
-                    net_id,
-                    private,
-                    ..old
-                };
-            }
-            Some(old) if old.range.family == range.family => old.pool.cursor,
-            _ => Cursor::default(),
-        };
-        let allocatable = range.allocatable();
-        let last = spec.last_allocated.as_ref().and_then(|text| text.parse().ok());
-        let last = last.filter(|ip| Family::of(*ip) == range.family).map(number);
-        cursor.restrict(last, |at| allocatable.contains(*at));
-        let bounds = range.family.address(range.start)..=range.family.address(range.end);
-        let in_use = self.held.range(bounds).map(|(ip, _)| number(*ip));
-        Subnet {
-            net_id,
-            private,
-            pool: Pool::new(allocatable, in_use, cursor),
-            range,
-        }
-    }
-
     fn cursor(&self, family: Family) -> &Cursor<String> {
         match family {
             Family::V4 => &self.cursor_v4,
@@ -269,24 +233,6 @@ impl Network {
     }
 }
 
-impl Subnet {
-    fn usage(&self) -> SubnetUsage {
-        let (total, available) = (self.pool.total(), self.pool.available());
-        SubnetUsage {
-            counts: Counts {
-                total,
-                used: total - available,
-                available,
-            },
-            last_allocated: self
-                .pool
-                .cursor
-                .get()
-                .map(|last| self.range.family.address(*last)),
-        }
-    }
-}
-
 /// An address that is free and comes next.
 pub(crate) struct Choice {
     pub(crate) subnet: String,
@@ -294,65 +240,4 @@ pub(crate) struct Choice {
     pub(crate) number: u128,
     /// Found by searching, not by name.
     searched: bool,
-}
-
-/// Reads the subnets of a network in the given order: of two with a common address the first one stays.
-fn accept<'a>(network: &str, subnets: &'a [SubnetSpec]) -> (Vec<(&'a SubnetSpec, Range)>, Vec<SubnetError>) {
-    let mut accepted: Vec<(&SubnetSpec, Range)> = Vec::new();
-    let mut refused = Vec::new();
-    let mut names = BTreeSet::new();
-    for spec in subnets {
-        let fresh = names.insert(&spec.name);
-        let checked = check_names(network, spec, fresh).and_then(|()| Range::parse(spec));
-        match checked.and_then(|range| check_overlap(spec, range, &accepted)) {
-            Ok(range) => accepted.push((spec, range)),
-            Err(error) => refused.push(error),
-        }
-    }
-    (accepted, refused)
-}
-
-fn check_names(network: &str, spec: &SubnetSpec, fresh: bool) -> Result<(), SubnetError> {
-    let (field, value, fault) = if spec.name.is_empty() {
-        ("metadata.name", &spec.name, Fault::Empty)
-    } else if spec.network != network {
-        (
-            "spec.network",
-            &spec.network,
-            Fault::OtherNetwork {
-                network: network.to_owned(),
-            },
-        )
-    } else if !fresh {
-        ("metadata.name", &spec.name, Fault::Duplicate)
-    } else {
-        return Ok(());
-    };
-    Err(SubnetError {
-        subnet: spec.name.clone(),
-        field,
-        value: value.clone(),
-        fault,
-    })
-}
-
-fn check_overlap(
-    spec: &SubnetSpec,
-    range: Range,
-    accepted: &[(&SubnetSpec, Range)],
-) -> Result<Range, SubnetError> {
-    let Some((other, theirs)) = accepted.iter().find(|(_, theirs)| theirs.overlaps(&range)) else {
-        return Ok(range);
-    };
-    let text = |number| theirs.family.address(number);
-    let fault = Fault::Overlap {
-        other: other.name.clone(),
-        range: format!("{}-{}", text(theirs.start), text(theirs.end)),
-    };
-    Err(SubnetError {
-        subnet: spec.name.clone(),
-        field: "spec.range.cidr",
-        value: spec.cidr.clone(),
-        fault,
-    })
 }
