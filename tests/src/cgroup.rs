@@ -24,6 +24,7 @@ impl Cgroup {
     }
 
     /// A group below this one.
+    #[must_use]
     pub fn child(&self, name: &str) -> Self {
         Self(format!("{}/{name}", self.0))
     }
@@ -36,6 +37,14 @@ impl Cgroup {
             .with_context(|| format!("process {pid} into control group {}", folder.display()))
     }
 
+    /// Makes it in every hierarchy: a kubelet wants its root to be there before it begins.
+    pub fn create(&self) -> Result<()> {
+        hierarchies().iter().try_for_each(|root| {
+            let folder = root.join(self.0.trim_start_matches('/'));
+            fs::create_dir_all(&folder).with_context(|| format!("control group {}", folder.display()))
+        })
+    }
+
     /// Every process in it and below it, in any hierarchy.
     pub fn processes(&self) -> Vec<i32> {
         let mut found: Vec<i32> = self
@@ -46,6 +55,14 @@ impl Cgroup {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The first process of a container whose group is somewhere below this one.
+    pub fn container(&self, id: &str) -> Option<i32> {
+        let folder = tracking().ok()?.join(self.0.trim_start_matches('/'));
+        let group = find(&folder, id)?;
+        // Its first process got the lowest number unless the numbers began anew; a container of ours has one.
+        processes_below(&group).into_iter().min()
     }
 
     /// Ends every process in it, and removes it. Nothing there is success.
@@ -120,6 +137,16 @@ fn processes_below(folder: &Path) -> Vec<i32> {
         .filter(|pid| *pid > 0)
         .chain(below)
         .collect()
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    children(folder).into_iter().find_map(|child| {
+        if child.file_name().is_some_and(|own| own == name) {
+            Some(child)
+        } else {
+            find(&child, name)
+        }
+    })
 }
 
 fn remove_tree(folder: &Path) -> io::Result<()> {

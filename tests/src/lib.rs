@@ -10,11 +10,14 @@
 //! ```
 
 pub mod cgroup;
+pub mod chart;
 pub mod cluster;
 mod control;
+pub mod demo;
 pub mod diagnose;
 pub mod keeper;
 pub mod machine;
+pub mod matrix;
 pub mod netns;
 pub mod node;
 pub mod node_init;
@@ -24,5 +27,6 @@ pub mod prepare;
 pub mod process;
 pub mod progress;
 pub mod state;
+pub mod testing;
 pub mod topology;
 pub mod wait;

@@ -17,7 +17,7 @@ use crate::topology::{Topology, node_address};
 /// Who connects the pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Plugin {
-    /// Nobody yet: nodes stay NotReady until a chart is installed.
+    /// Nobody yet: nodes stay `NotReady` until a chart is installed.
     None,
     /// The plugins ptp and host-local, with routes that we set: the least that a cluster can do.
     Ptp,

@@ -35,11 +35,9 @@ pub fn run(file: &Path) -> Result<()> {
         spec,
         state,
     };
-    node.state
-        .cgroup()
-        .child(&node.spec.name)
-        .child("system")
-        .add(std::process::id())?;
+    let group = node.state.cgroup().child(&node.spec.name);
+    group.create()?;
+    group.child("system").add(std::process::id())?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS).context("own mounts and host name")?;
     fs::write("/proc/sys/kernel/hostname", &node.spec.name).context("host name")?;
     node.mounts()?;
@@ -162,9 +160,9 @@ impl Inside {
                 "x509": {"clientCAFile": self.pki("ca.crt")}},
             "authorization": {"mode": "AlwaysAllow"},
             "cgroupDriver": "cgroupfs",
-            // Containers become neighbours of our own group, so that the end of the cluster finds them.
+            // Pods become neighbours of our own group, so that the end of the cluster finds them.
             "cgroupRoot": self.state.cgroup().child(&self.spec.name).path(),
-            "cgroupsPerQOS": false, "enforceNodeAllocatable": [],
+            "cgroupsPerQOS": true, "enforceNodeAllocatable": [],
             "failSwapOn": false, "failCgroupV1": false,
             "containerRuntimeEndpoint": format!("unix://{RUNTIME}"),
             "clusterDomain": "cluster.local", "resolvConf": "",
@@ -205,7 +203,7 @@ pub fn load(image: &Path) -> Result<()> {
     .map(drop)
 }
 
-/// Pods of node 3 have addresses of 10.244.3.0/24 and fd00:10:244:3::/64.
+/// Pods of node 3 have addresses of `10.244.3.0/24` and `fd00:10:244:3::/64`.
 fn point_to_point(number: usize) -> serde_json::Value {
     let ranges = [
         [json!({"subnet": format!("10.244.{number}.0/24")})],

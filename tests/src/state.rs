@@ -144,7 +144,7 @@ impl State {
 
     /// Ends the cluster whatever state it is in, and removes every trace. Twice is as good as once.
     pub fn end(&self) -> Result<()> {
-        let _alone = self.lock()?;
+        let _alone = lock()?;
         for keeper in self
             .processes("keeper")
             .iter()
@@ -204,14 +204,14 @@ impl State {
         }
         found
     }
+}
 
-    fn lock(&self) -> Result<Flock<File>> {
-        fs::create_dir_all(paths::clusters())?;
-        let file = File::create(paths::clusters().join(".lock")).context("lock of the clusters")?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, error)| error)
-            .context("lock of the clusters")
-    }
+fn lock() -> Result<Flock<File>> {
+    fs::create_dir_all(paths::clusters())?;
+    let file = File::create(paths::clusters().join(".lock")).context("lock of the clusters")?;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .context("lock of the clusters")
 }
 
 fn own_id() -> i32 {

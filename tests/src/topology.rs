@@ -65,11 +65,10 @@ impl Topology {
 
     /// Makes namespaces, links, addresses and routes.
     pub fn create(&self) -> Result<()> {
-        let added: String = self
-            .namespaces()
-            .iter()
-            .map(|name| format!("netns add {name}\n"))
-            .collect();
+        let mut added = String::new();
+        for name in self.namespaces() {
+            let _ = writeln!(added, "netns add {name}");
+        }
         netns::ip(None, &added)?;
         let router = self.router();
         netns::ip(Some(&router), &self.router_lines())?;

@@ -65,7 +65,7 @@ mod tests {
     async fn an_answer_ends_the_wait() {
         let mut looks = 0;
 
-        let found = until("x", Duration::from_secs(60), async || {
+        let found = until("x", Duration::from_mins(1), async || {
             looks += 1;
             Ok(if looks == 3 {
                 Ok(looks)

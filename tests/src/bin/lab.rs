@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::node::Plugin;
 use hybridnet_tests::state::State;
-use hybridnet_tests::{keeper, node_init, prepare, progress};
+use hybridnet_tests::{demo, keeper, node_init, prepare, progress};
 
 /// A Kubernetes cluster in network namespaces of this machine.
 #[derive(Parser)]
@@ -39,6 +39,12 @@ enum Action {
         #[arg(long)]
         image: Vec<PathBuf>,
     },
+    /// Start a cluster, install our chart, and show who reaches whom.
+    Demo {
+        /// How many nodes.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+    },
     /// End a cluster, or all of them, whatever state they are in.
     Down {
         /// Every cluster of this machine.
@@ -65,6 +71,9 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Hold a cluster that ends with this process, whatever ends it: for the harness's own tests.
+    #[command(hide = true)]
+    Hold,
     /// Be a node: started by the cluster, not by hand.
     #[command(hide = true)]
     Node {
@@ -108,6 +117,7 @@ async fn run(name: &str, command: Action) -> Result<()> {
     match command {
         Action::Prepare => prepare::prepare().map(drop),
         Action::Up { nodes, plugin, image } => up(name, nodes, plugin, image).await,
+        Action::Demo { nodes } => demo::run(name, nodes).await,
         Action::Down { all } => {
             let clusters = if all { State::all() } else { vec![State::of(name)?] };
             clusters.iter().try_for_each(State::end)
@@ -132,6 +142,11 @@ async fn run(name: &str, command: Action) -> Result<()> {
             print!("{}", Cluster::attach(name)?.node(node).exec(words).await?);
             Ok(())
         }
+        Action::Hold => {
+            let _held = Cluster::builder().prefix(name).nodes(1).start().await?;
+            println!("held");
+            std::future::pending().await
+        }
         Action::Node { .. } | Action::Keep { .. } => bail!("runs by itself"),
     }
 }
@@ -145,13 +160,12 @@ async fn up(name: &str, nodes: usize, plugin: Plugin, images: Vec<PathBuf>) -> R
         .start()
         .await?;
     if plugin != Plugin::None {
-        cluster.nodes_ready(Duration::from_secs(60)).await?;
+        cluster.nodes_ready(Duration::from_mins(1)).await?;
     }
     progress::say(format!(
         "cluster {name} is up after {}",
         progress::seconds(start.elapsed())
     ));
     println!("export KUBECONFIG={}", cluster.state().kubeconfig().display());
-    cluster.leave();
     Ok(())
 }

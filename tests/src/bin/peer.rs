@@ -154,7 +154,7 @@ fn stream(address: &str, time: &str) -> io::Result<()> {
     out.set_nodelay(true)?;
     let back = out.try_clone()?;
     // A restart may take a while; a stream is dead when it is silent for longer.
-    back.set_read_timeout(Some(Duration::from_secs(60)))?;
+    back.set_read_timeout(Some(Duration::from_mins(1)))?;
     let checker = thread::spawn(move || check(back));
     let (start, mut number) = (Instant::now(), 0u64);
     while start.elapsed() < time {
@@ -163,13 +163,13 @@ fn stream(address: &str, time: &str) -> io::Result<()> {
         thread::sleep(Duration::from_millis(10));
     }
     out.shutdown(std::net::Shutdown::Write)?;
-    let (checked, longest) = checker.join().map_err(|_| io::Error::other("panic"))??;
-    println!("blocks {checked} longest-wait-ms {}", longest.as_millis());
-    if checked == number {
+    let (returned, longest) = checker.join().map_err(|_| io::Error::other("panic"))??;
+    println!("blocks {returned} longest-wait-ms {}", longest.as_millis());
+    if returned == number {
         Ok(())
     } else {
         Err(io::Error::other(format!(
-            "sent {number} blocks, {checked} came back"
+            "sent {number} blocks, {returned} came back"
         )))
     }
 }

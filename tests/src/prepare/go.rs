@@ -1,5 +1,6 @@
 //! Kubernetes, etcd and Helm, built from their Go modules and kept by a hash of what they are built from.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -147,7 +148,7 @@ impl Module {
                 ("gitMajor", major.into()),
                 ("gitMinor", minor.into()),
             ] {
-                flags.push_str(&format!(" -X k8s.io/component-base/version.{name}={value}"));
+                let _ = write!(flags, " -X k8s.io/component-base/version.{name}={value}");
             }
         }
         flags
@@ -177,9 +178,9 @@ fn go(folder: &Path) -> Command {
 
 /// Twelve hexadecimal digits: enough for a folder's name.
 pub(super) fn short(hash: Sha256) -> String {
-    hash.finalize()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut text = String::new();
+    for byte in hash.finalize().iter().take(6) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
