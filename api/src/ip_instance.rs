@@ -1,10 +1,18 @@
 //! `IPInstance`: one address and whom it belongs to (control-plane spec 1.4).
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two columns of one type are not one column twice"
+)]
+
+use std::net::IpAddr;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::{Family, parse_ip};
 use crate::nullable;
 
 /// The address and its binding.
@@ -163,12 +171,16 @@ impl IpInstanceSpec {
     }
 
     /// The bare address, or nothing when the text is not one.
-    pub fn ip(&self) -> Option<std::net::IpAddr> {
-        let bare = self
-            .address
-            .ip
-            .split_once('/')
-            .map_or(self.address.ip.as_str(), |(ip, _)| ip);
-        bare.parse().ok()
+    pub fn ip(&self) -> Option<IpAddr> {
+        let text = self.address.ip.as_str();
+        let bare = text.split_once('/').map_or(text, |(ip, _)| ip);
+        parse_ip(bare)
+    }
+
+    /// What the version says, else what the address shows; IPv4 when neither can be read.
+    pub fn family(&self) -> Family {
+        Family::from_version(&self.address.version)
+            .or_else(|| self.ip().map(Family::of))
+            .unwrap_or(Family::V4)
     }
 }

@@ -7,7 +7,13 @@
 pub mod cni;
 
 #[cfg(feature = "crd")]
+pub mod address;
+#[cfg(feature = "crd")]
+pub mod feature_gates;
+#[cfg(feature = "crd")]
 pub mod ip_instance;
+#[cfg(feature = "crd")]
+pub mod mac;
 #[cfg(feature = "crd")]
 pub mod names;
 #[cfg(feature = "crd")]
@@ -17,7 +23,17 @@ pub mod node_info;
 #[cfg(feature = "crd")]
 mod nullable;
 #[cfg(feature = "crd")]
+pub mod pod;
+#[cfg(feature = "crd")]
+pub mod pool;
+#[cfg(feature = "crd")]
+pub mod selection;
+#[cfg(feature = "crd")]
+pub mod settings;
+#[cfg(feature = "crd")]
 pub mod subnet;
+#[cfg(feature = "crd")]
+pub mod validation;
 
 #[cfg(feature = "crd")]
 pub use ip_instance::{IpInstance, IpInstanceSpec, IpInstanceStatus};

@@ -1,5 +1,10 @@
 //! Network: a set of nodes that share a way of reaching pods (control-plane spec 1.2).
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two columns of one type are not one column twice"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -58,14 +63,16 @@ use crate::nullable;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkSpec {
-    /// Nodes of an Underlay network: those that carry every pair as a label. Empty for Overlay and GlobalBGP.
+    /// Nodes of an Underlay network: those that carry every pair as a label. Empty for Overlay
+    /// and `GlobalBGP`.
     #[serde(
         default,
         deserialize_with = "nullable::or_default",
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub node_selector: BTreeMap<String, String>,
-    /// VLAN: the VLAN ID that subnets inherit; BGP: the local AS number; VXLAN: the VNI (required); GlobalBGP: absent.
+    /// VLAN: the VLAN ID that subnets inherit; BGP: the local AS number; VXLAN: the VNI
+    /// (required); `GlobalBGP`: absent.
     #[serde(default, rename = "netID", skip_serializing_if = "Option::is_none")]
     pub net_id: Option<i32>,
     /// `Underlay` (the default), `Overlay` or `GlobalBGP`.

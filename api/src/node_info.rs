@@ -1,5 +1,10 @@
 //! `NodeInfo`: what a node's daemon tells the others (control-plane spec 1.5, datapath spec 3.5).
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two columns of one type are not one column twice"
+)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

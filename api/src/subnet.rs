@@ -1,5 +1,10 @@
 //! Subnet: a range of addresses of one family in a Network (control-plane spec 1.3).
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two columns of one type are not one column twice"
+)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
