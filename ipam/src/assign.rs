@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
+use hybridnet_api::address::{Family, number, object_name};
+
 use crate::error::Error;
-use crate::family::instance_name;
-use crate::family::{Family, number};
 use crate::holding::{Entry, Holding, Owner, State};
 use crate::ipam::{Ipam, check_claimant};
 use crate::network::Network;
@@ -18,7 +18,7 @@ impl Ipam {
     /// No cursor moves.
     pub fn assign(&mut self, assignment: &Assignment) -> Result<Reservation, Error> {
         check_claimant(&assignment.network, &assignment.claimant)?;
-        let families = assignment.families.list();
+        let families = assignment.families.families();
         let given = assignment.addresses.len();
         if given != families.len() {
             let network = assignment.network.clone();
@@ -61,9 +61,9 @@ fn claimable(
         ip,
         holder,
     };
-    let fresh = || assignment.claimant.owner_of(instance_name(ip), String::new());
+    let fresh = || assignment.claimant.owner_of(object_name(ip), String::new());
     let owner = match network.held.get(&ip) {
-        None if subnet.range.is_reserved(number(ip)) && !assignment.force => {
+        None if subnet.range.reserved.contains(&number(ip)) && !assignment.force => {
             return Err(refuse("on the subnet's list reservedIPs".to_owned()));
         }
         None => fresh(),
@@ -98,7 +98,7 @@ fn subnet_of<'a>(
     let subnet = network
         .subnets
         .get(name)
-        .filter(|subnet| subnet.range.family == family);
+        .filter(|subnet| subnet.range.family() == family);
     let subnet = subnet.ok_or_else(|| missing(name))?;
     if subnet.range.contains(number(ip)) {
         return Ok((name, subnet));

@@ -2,83 +2,50 @@
 
 use std::net::IpAddr;
 
-use crate::family::{Families, Family};
+use hybridnet_api::address::{Family, RangeError};
+use hybridnet_api::selection::PodFamily as Families;
 
 /// A Subnet that is left out of its network until it is changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("subnet {subnet}: {field} {value:?} {fault}")]
+#[error("subnet {subnet}: {fault}")]
 pub struct SubnetError {
     /// Name of the Subnet.
     pub subnet: String,
-    /// Path of the field, as in the object.
-    pub field: &'static str,
-    /// What it says.
-    pub value: String,
-    /// What is wrong with that.
+    /// What is wrong with it.
     pub fault: Fault,
 }
 
-/// What is wrong with a field of a Subnet.
+/// What is wrong with a Subnet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Nothing there.
-    #[error("must not be empty")]
-    Empty,
-    /// Another version than 4 or 6.
-    #[error("is not an IP version: write \"4\" or \"6\"")]
-    UnknownVersion,
-    /// No CIDR.
-    #[error("is not a CIDR: write address/prefix length, such as 10.0.0.0/24")]
-    NotACidr,
-    /// The CIDR names a host.
-    #[error("has host bits set: write {base}")]
-    HostBits {
-        /// The CIDR without them.
-        base: String,
-    },
-    /// No room for a single pod.
-    #[error("is too small: the longest prefix is /{longest}")]
-    TooSmall {
-        /// Longest usable prefix length of the family.
-        longest: u8,
-    },
-    /// No address.
-    #[error("is not an IP address")]
-    NotAnAddress,
-    /// An address or version of the other family.
-    #[error("is not {wanted}, the family of the subnet's CIDR")]
-    WrongFamily {
-        /// Family of the CIDR.
-        wanted: Family,
-    },
-    /// An address that is not in the subnet.
-    #[error("is not in {cidr}: choose an address in it")]
-    OutsideCidr {
-        /// The CIDR.
-        cidr: String,
-    },
-    /// Not one address.
-    #[error("is after the end {end}: the range has no address")]
-    StartAfterEnd {
-        /// Last address of the range.
-        end: IpAddr,
-    },
+    /// No name.
+    #[error("metadata.name must not be empty")]
+    NoName,
+    /// The name was there before in the same list.
+    #[error("metadata.name is there twice")]
+    Duplicate,
     /// The subnet was given with a network that is not its own.
-    #[error("is not {network}, the network it was loaded for")]
+    #[error("spec.network {given:?} is not {network}, the network it was loaded for")]
     OtherNetwork {
+        /// What the subnet says.
+        given: String,
         /// The network that was loaded.
         network: String,
     },
-    /// The name was there before in the same list.
-    #[error("is there twice")]
-    Duplicate,
+    /// The range makes no sense.
+    #[error(transparent)]
+    Range(#[from] RangeError),
     /// Shares addresses with a subnet that came first.
-    #[error("shares addresses with subnet {other} ({range}): change start, end or excludeIPs of one of them")]
+    #[error(
+        "spec.range.cidr {cidr} shares {shared} with subnet {other}: change start, end or excludeIPs of one of them"
+    )]
     Overlap {
         /// The subnet that came first.
         other: String,
-        /// Its first and last address.
-        range: String,
+        /// The lowest address that both have.
+        shared: IpAddr,
+        /// The CIDR of this one.
+        cidr: String,
     },
 }
 
@@ -159,7 +126,7 @@ pub enum Error {
     },
     /// An address of the other family.
     #[error(
-        "network {network}: {ip} to assign is not an {family} address: give {families} addresses, IPv4 first"
+        "network {network}: {ip} to assign is not an {family} address, as {families} wants it here: give one, IPv4 before IPv6"
     )]
     WrongFamily {
         /// The network asked for.

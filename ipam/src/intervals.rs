@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use hybridnet_api::address::Interval;
+
 /// Disjoint ranges, never touching each other, by their first number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Intervals {
@@ -9,18 +11,19 @@ pub(crate) struct Intervals {
     count: u128,
 }
 
-impl Intervals {
-    /// All numbers from `start` to `end`, both included; none when `end` is before `start`.
-    pub(crate) fn of(start: u128, end: u128) -> Self {
-        if end < start {
-            return Self::default();
+impl FromIterator<Interval> for Intervals {
+    /// The intervals must neither overlap nor touch.
+    fn from_iter<I: IntoIterator<Item = Interval>>(intervals: I) -> Self {
+        let mut all = Self::default();
+        for interval in intervals {
+            all.ranges.insert(interval.first(), interval.last());
+            all.count = all.count.saturating_add(interval.count());
         }
-        Self {
-            ranges: BTreeMap::from([(start, end)]),
-            count: (end - start).saturating_add(1),
-        }
+        all
     }
+}
 
+impl Intervals {
     /// How many numbers there are. All of IPv6, which is one more than fits, counts one less.
     pub(crate) fn count(&self) -> u128 {
         self.count
@@ -90,26 +93,24 @@ mod tests {
 
     use super::*;
 
+    fn between(first: u128, last: u128) -> Intervals {
+        Interval::new(first, last).into_iter().collect()
+    }
+
     #[test]
     fn all_of_ipv6_is_one_range() {
-        let mut all = Intervals::of(0, u128::MAX);
+        let mut all = between(0, u128::MAX);
         assert!(all.remove(u128::MAX));
         assert_eq!(all.first_after(u128::MAX - 2), Some(u128::MAX - 1));
         assert_eq!(all.first_after(u128::MAX - 1), None);
         assert!(all.insert(u128::MAX));
-        assert_eq!(all, Intervals::of(0, u128::MAX));
-    }
-
-    #[test]
-    fn a_range_that_ends_before_it_starts_is_empty() {
-        assert_eq!(Intervals::of(2, 1), Intervals::default());
-        assert_eq!(Intervals::of(2, 1).first(), None);
+        assert_eq!(all, between(0, u128::MAX));
     }
 
     proptest! {
         #[test]
         fn a_set_of_ranges_is_a_set(steps in prop::collection::vec((any::<bool>(), 0u128..40), 0..80)) {
-            let mut ranges = Intervals::of(10, 29);
+            let mut ranges = between(10, 29);
             let mut naive: BTreeSet<u128> = (10..=29).collect();
             for (put, number) in steps {
                 if put {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use hybridnet_api::address::{Family, object_name};
+
 use crate::error::{Error, SubnetError};
-use crate::family::{Family, instance_name};
 use crate::holding::{Adoption, Claim, Conflict, Entry, Held, Holding, Owner, Record, Release};
 use crate::network::Network;
 use crate::request::{Address, Claimant, Request, Reservation, Ticket};
@@ -52,7 +53,7 @@ impl Ipam {
     /// Reserves new addresses: one a family, all or none. Equal state gives an equal choice.
     pub fn allocate(&mut self, request: &Request) -> Result<Reservation, Error> {
         check_claimant(&request.network, &request.claimant)?;
-        let families = request.families.list();
+        let families = request.families.families();
         let given = request.subnets.len();
         if given != 0 && given != families.len() {
             let network = request.network.clone();
@@ -74,8 +75,8 @@ impl Ipam {
         let mut chosen = Vec::new();
         for choice in choices {
             self.loaded_mut(&request.network)?.step(ticket, &choice);
-            let ip = choice.family.address(choice.number);
-            let owner = request.claimant.owner_of(instance_name(ip), String::new());
+            let ip = choice.ip;
+            let owner = request.claimant.owner_of(object_name(ip), String::new());
             chosen.push((choice.subnet, ip, owner));
         }
         self.reserve(ticket, &request.network, chosen)

@@ -17,7 +17,7 @@
 //! is gone. All methods are short; keep the `Ipam` behind one lock that is never held across an await.
 //!
 //! ```
-//! use hybridnet_ipam::{Adoption, Claimant, Families, Ipam, NetworkSpec, Owner, Record, Request, State, SubnetSpec};
+//! use hybridnet_ipam::{AddressRange, Adoption, Claimant, Families, Ipam, NetworkSpec, Owner, Record, Request, State, SubnetSpec};
 //!
 //! let mut ipam = Ipam::default();
 //!
@@ -41,7 +41,7 @@
 //!     &[SubnetSpec {
 //!         name: "overlay-v4".into(),
 //!         network: "overlay".into(),
-//!         cidr: "100.10.0.0/24".into(),
+//!         range: AddressRange { version: "4".into(), cidr: "100.10.0.0/24".into(), ..AddressRange::default() },
 //!         ..SubnetSpec::default()
 //!     }],
 //! );
@@ -68,20 +68,21 @@
 mod assign;
 mod cursor;
 mod error;
-mod family;
 mod holding;
 mod intervals;
 mod ipam;
 mod network;
 mod pool;
-mod range;
 mod request;
 mod spec;
 mod subnet;
 mod usage;
 
 pub use error::{Error, Fault, SubnetError};
-pub use family::{Families, Family};
+pub use hybridnet_api::address::Family;
+pub use hybridnet_api::selection::PodFamily as Families;
+pub use hybridnet_api::subnet::AddressRange;
+
 pub use holding::{Adoption, Conflict, Held, Owner, Record, Release, Standing, State};
 pub use ipam::Ipam;
 pub use request::{Address, Assignment, Claimant, Request, Reservation, Wanted};

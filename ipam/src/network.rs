@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 
+use hybridnet_api::address::{Family, number, object_name};
+
 use crate::cursor::Cursor;
 use crate::error::{Error, SubnetError};
-use crate::family::{Family, instance_name, number};
 use crate::holding::Holding;
 use crate::request::{Address, Ticket};
 use crate::spec::{NetworkSpec, SubnetSpec};
@@ -49,7 +50,7 @@ impl Network {
             let exists = |name: &String| {
                 subnets
                     .get(name)
-                    .is_some_and(|subnet| subnet.range.family == family)
+                    .is_some_and(|subnet| subnet.range.family() == family)
             };
             match family {
                 Family::V4 => self.cursor_v4.restrict(last.clone(), exists),
@@ -74,11 +75,10 @@ impl Network {
         let network = || self.name.clone();
         let Some(subnet) = named else {
             let found = self.in_search_order(family).find_map(|(name, subnet)| {
-                let number = subnet.pool.next().filter(|_| !subnet.private)?;
+                let ip = subnet.next().filter(|_| !subnet.private)?;
                 Some(Choice {
                     subnet: name.clone(),
-                    family,
-                    number,
+                    ip,
                     searched: true,
                 })
             });
@@ -90,34 +90,32 @@ impl Network {
         let found = self
             .subnets
             .get(subnet)
-            .filter(|subnet| subnet.range.family == family);
+            .filter(|subnet| subnet.range.family() == family);
         let found = found.ok_or_else(|| Error::SubnetNotFound {
             network: network(),
             family,
             subnet: subnet.into(),
         })?;
-        match found.pool.next() {
-            Some(number) => Ok(Choice {
-                subnet: subnet.into(),
-                family,
-                number,
-                searched: false,
-            }),
-            None => Err(Error::NoAddressAvailable {
-                network: network(),
-                family,
-                subnet: subnet.into(),
-            }),
-        }
+        let ip = found.next().ok_or_else(|| Error::NoAddressAvailable {
+            network: network(),
+            family,
+            subnet: subnet.into(),
+        })?;
+        Ok(Choice {
+            subnet: subnet.into(),
+            ip,
+            searched: false,
+        })
     }
 
     /// Moves the cursors to a choice. The network's stays where it is for a named subnet.
     pub(crate) fn step(&mut self, ticket: Ticket, choice: &Choice) {
         if let Some(subnet) = self.subnets.get_mut(&choice.subnet) {
-            subnet.pool.cursor.step(ticket, choice.number);
+            subnet.pool.cursor.step(ticket, number(choice.ip));
         }
         if choice.searched {
-            self.cursor_mut(choice.family).step(ticket, choice.subnet.clone());
+            self.cursor_mut(Family::of(choice.ip))
+                .step(ticket, choice.subnet.clone());
         }
     }
 
@@ -142,22 +140,19 @@ impl Network {
         let subnet = self.subnets.get(subnet_name)?;
         Some(Address {
             ip,
-            prefix_len: subnet.range.prefix_len,
-            gateway: subnet
-                .range
-                .gateway
-                .map(|gateway| subnet.range.family.address(gateway)),
+            prefix_len: subnet.range.network.prefix(),
+            gateway: subnet.range.gateway.and_then(|gateway| subnet.address(gateway)),
             net_id: subnet.net_id.or(self.net_id),
             subnet: subnet_name.to_owned(),
             network: self.name.clone(),
-            instance: instance_name(ip),
+            instance: object_name(ip),
         })
     }
 
     /// The subnet in which an address is usable, the named one before all others.
     pub(crate) fn containing(&self, ip: IpAddr, named: Option<&str>) -> Option<&str> {
         let (family, number) = (Family::of(ip), number(ip));
-        let has = |subnet: &Subnet| subnet.range.family == family && subnet.range.contains(number);
+        let has = |subnet: &Subnet| subnet.range.family() == family && subnet.range.contains(number);
         let named = named.and_then(|name| self.subnets.get_key_value(name));
         named
             .into_iter()
@@ -193,7 +188,7 @@ impl Network {
         for (_, subnet) in self
             .subnets
             .iter()
-            .filter(|(_, subnet)| subnet.range.family == family)
+            .filter(|(_, subnet)| subnet.range.family() == family)
         {
             let counts = subnet.usage().counts;
             usage.counts.add(counts);
@@ -215,7 +210,7 @@ impl Network {
             .subnets
             .range::<str, _>((Bound::Unbounded, Bound::Excluded(from)));
         tail.chain(head)
-            .filter(move |(_, subnet)| subnet.range.family == family)
+            .filter(move |(_, subnet)| subnet.range.family() == family)
     }
 
     fn cursor(&self, family: Family) -> &Cursor<String> {
@@ -236,8 +231,7 @@ impl Network {
 /// An address that is free and comes next.
 pub(crate) struct Choice {
     pub(crate) subnet: String,
-    pub(crate) family: Family,
-    pub(crate) number: u128,
+    pub(crate) ip: IpAddr,
     /// Found by searching, not by name.
     searched: bool,
 }

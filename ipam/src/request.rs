@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::family::Families;
+use hybridnet_api::selection::PodFamily as Families;
 
 /// Who asks for addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

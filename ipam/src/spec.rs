@@ -1,4 +1,6 @@
-//! Networks and subnets as the allocator needs them: plain values, texts as the user wrote them.
+//! Networks and subnets as the allocator needs them: plain values, ranges as the user wrote them.
+
+use hybridnet_api::subnet::AddressRange;
 
 /// A Network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct NetworkSpec {
 }
 
 /// A Subnet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SubnetSpec {
     /// Name of the object.
     pub name: String,
@@ -22,20 +24,8 @@ pub struct SubnetSpec {
     pub network: String,
     /// `spec.netID`.
     pub net_id: Option<i32>,
-    /// `spec.range.version`: `"4"`, `"6"`, or empty for the family of the CIDR.
-    pub version: String,
-    /// `spec.range.cidr`.
-    pub cidr: String,
-    /// `spec.range.start`; absent or empty means the first address after the network address.
-    pub start: Option<String>,
-    /// `spec.range.end`; absent or empty means the last one, in IPv4 before the broadcast address.
-    pub end: Option<String>,
-    /// `spec.range.gateway`.
-    pub gateway: Option<String>,
-    /// `spec.range.reservedIPs`.
-    pub reserved: Vec<String>,
-    /// `spec.range.excludeIPs`.
-    pub excluded: Vec<String>,
+    /// `spec.range`.
+    pub range: AddressRange,
     /// `spec.config.private`.
     pub private: bool,
     /// `status.lastAllocatedIP`: where the search for an address goes on after a restart.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use hybridnet_api::address::{Family, ParsedRange, number, parse_ip};
+
 use crate::cursor::Cursor;
 use crate::error::{Fault, SubnetError};
-use crate::family::{Family, number};
 use crate::holding::Holding;
+use crate::intervals::Intervals;
 use crate::pool::Pool;
-use crate::range::Range;
 use crate::spec::SubnetSpec;
 use crate::usage::{Counts, SubnetUsage};
 
@@ -16,7 +17,7 @@ use crate::usage::{Counts, SubnetUsage};
 pub(crate) struct Subnet {
     pub(crate) net_id: Option<i32>,
     pub(crate) private: bool,
-    pub(crate) range: Range,
+    pub(crate) range: ParsedRange,
     pub(crate) pool: Pool,
 }
 
@@ -25,11 +26,12 @@ impl Subnet {
     /// with the same range all of its pool.
     pub(crate) fn load(
         spec: &SubnetSpec,
-        range: Range,
+        range: ParsedRange,
         old: Option<Self>,
         held: &BTreeMap<IpAddr, Holding>,
     ) -> Self {
         let (net_id, private) = (spec.net_id, spec.private);
+        let family = range.family();
         let mut cursor = match old {
             Some(old) if old.range == range => {
                 return Self {
@@ -38,21 +40,34 @@ impl Subnet {
                     ..old
                 };
             }
-            Some(old) if old.range.family == range.family => old.pool.cursor,
+            Some(old) if old.range.family() == family => old.pool.cursor,
             _ => Cursor::default(),
         };
-        let allocatable = range.allocatable();
-        let last = spec.last_allocated.as_ref().and_then(|text| text.parse().ok());
-        let last = last.filter(|ip| Family::of(*ip) == range.family).map(number);
+        let allocatable: Intervals = range.free().into_iter().collect();
+        let last = spec.last_allocated.as_deref().and_then(parse_ip);
+        let last = last.filter(|ip| Family::of(*ip) == family).map(number);
         cursor.restrict(last, |at| allocatable.contains(*at));
-        let bounds = range.family.address(range.start)..=range.family.address(range.end);
-        let in_use = held.range(bounds).map(|(ip, _)| number(*ip));
+        let bounds = family.address(range.first()).zip(family.address(range.last()));
+        let in_use = bounds
+            .into_iter()
+            .flat_map(|(first, last)| held.range(first..=last));
+        let pool = Pool::new(allocatable, in_use.map(|(ip, _)| number(*ip)), cursor);
         Self {
             net_id,
             private,
-            pool: Pool::new(allocatable, in_use, cursor),
+            pool,
             range,
         }
+    }
+
+    /// The address that comes next.
+    pub(crate) fn next(&self) -> Option<IpAddr> {
+        self.pool.next().and_then(|number| self.address(number))
+    }
+
+    /// The address with this number.
+    pub(crate) fn address(&self, number: u128) -> Option<IpAddr> {
+        self.range.family().address(number)
     }
 
     pub(crate) fn usage(&self) -> SubnetUsage {
@@ -63,11 +78,7 @@ impl Subnet {
                 used: total - available,
                 available,
             },
-            last_allocated: self
-                .pool
-                .cursor
-                .get()
-                .map(|last| self.range.family.address(*last)),
+            last_allocated: self.pool.cursor.get().and_then(|last| self.address(*last)),
         }
     }
 }
@@ -76,62 +87,54 @@ impl Subnet {
 pub(crate) fn accept<'a>(
     network: &str,
     subnets: &'a [SubnetSpec],
-) -> (Vec<(&'a SubnetSpec, Range)>, Vec<SubnetError>) {
-    let mut accepted: Vec<(&SubnetSpec, Range)> = Vec::new();
+) -> (Vec<(&'a SubnetSpec, ParsedRange)>, Vec<SubnetError>) {
+    let mut accepted: Vec<(&SubnetSpec, ParsedRange)> = Vec::new();
     let mut refused = Vec::new();
     let mut names = BTreeSet::new();
     for spec in subnets {
         let fresh = names.insert(&spec.name);
-        let checked = check_names(network, spec, fresh).and_then(|()| Range::parse(spec));
-        match checked.and_then(|range| check_overlap(spec, range, &accepted)) {
+        let checked = check_names(network, spec, fresh).and_then(|()| parse(spec));
+        match checked.and_then(|range| check_overlap(range, &accepted)) {
             Ok(range) => accepted.push((spec, range)),
-            Err(error) => refused.push(error),
+            Err(fault) => refused.push(SubnetError {
+                subnet: spec.name.clone(),
+                fault,
+            }),
         }
     }
     (accepted, refused)
 }
 
-fn check_names(network: &str, spec: &SubnetSpec, fresh: bool) -> Result<(), SubnetError> {
-    let (field, value, fault) = if spec.name.is_empty() {
-        ("metadata.name", &spec.name, Fault::Empty)
-    } else if spec.network != network {
-        (
-            "spec.network",
-            &spec.network,
-            Fault::OtherNetwork {
-                network: network.to_owned(),
-            },
-        )
-    } else if !fresh {
-        ("metadata.name", &spec.name, Fault::Duplicate)
-    } else {
-        return Ok(());
-    };
-    Err(SubnetError {
-        subnet: spec.name.clone(),
-        field,
-        value: value.clone(),
-        fault,
-    })
+fn check_names(network: &str, spec: &SubnetSpec, fresh: bool) -> Result<(), Fault> {
+    if spec.name.is_empty() {
+        return Err(Fault::NoName);
+    }
+    if spec.network != network {
+        return Err(Fault::OtherNetwork {
+            given: spec.network.clone(),
+            network: network.to_owned(),
+        });
+    }
+    if fresh { Ok(()) } else { Err(Fault::Duplicate) }
 }
 
-fn check_overlap(
-    spec: &SubnetSpec,
-    range: Range,
-    accepted: &[(&SubnetSpec, Range)],
-) -> Result<Range, SubnetError> {
-    let Some((other, theirs)) = accepted.iter().find(|(_, theirs)| theirs.overlaps(&range)) else {
-        return Ok(range);
+fn parse(spec: &SubnetSpec) -> Result<ParsedRange, Fault> {
+    let range = ParsedRange::parse(&spec.range)?;
+    range.check_usable()?;
+    Ok(range)
+}
+
+fn check_overlap(range: ParsedRange, accepted: &[(&SubnetSpec, ParsedRange)]) -> Result<ParsedRange, Fault> {
+    let overlap = |(other, theirs): &(&SubnetSpec, ParsedRange)| {
+        let shared = theirs.first_shared(&range)?;
+        Some(Fault::Overlap {
+            other: other.name.clone(),
+            shared,
+            cidr: range.network.to_string(),
+        })
     };
-    let text = |number| theirs.family.address(number);
-    let fault = Fault::Overlap {
-        other: other.name.clone(),
-        range: format!("{}-{}", text(theirs.start), text(theirs.end)),
-    };
-    Err(SubnetError {
-        subnet: spec.name.clone(),
-        field: "spec.range.cidr",
-        value: spec.cidr.clone(),
-        fault,
-    })
+    match accepted.iter().find_map(overlap) {
+        Some(fault) => Err(fault),
+        None => Ok(range),
+    }
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use hybridnet_ipam::{
-    Assignment, Claimant, Error, Families, Ipam, NetworkSpec, NetworkUsage, Owner, Record, Request,
-    Reservation, State, SubnetSpec, SubnetUsage, Wanted,
+    AddressRange, Assignment, Claimant, Error, Families, Ipam, NetworkSpec, NetworkUsage, Owner, Record,
+    Request, Reservation, State, SubnetSpec, SubnetUsage, Wanted,
 };
 
 /// The name of the network that all fixtures are about.
@@ -15,7 +15,11 @@ pub fn subnet(name: &str, cidr: &str) -> Sub {
     Sub(SubnetSpec {
         name: name.into(),
         network: NETWORK.into(),
-        cidr: cidr.into(),
+        range: AddressRange {
+            version: if cidr.contains(':') { "6" } else { "4" }.into(),
+            cidr: cidr.into(),
+            ..AddressRange::default()
+        },
         ..SubnetSpec::default()
     })
 }
@@ -25,22 +29,22 @@ pub struct Sub(pub SubnetSpec);
 
 impl Sub {
     pub fn gateway(mut self, ip: &str) -> Self {
-        self.0.gateway = Some(ip.into());
+        self.0.range.gateway = Some(ip.into());
         self
     }
 
     pub fn between(mut self, start: &str, end: &str) -> Self {
-        (self.0.start, self.0.end) = (Some(start.into()), Some(end.into()));
+        (self.0.range.start, self.0.range.end) = (Some(start.into()), Some(end.into()));
         self
     }
 
     pub fn reserving(mut self, ips: &[&str]) -> Self {
-        self.0.reserved = ips.iter().map(ToString::to_string).collect();
+        self.0.range.reserved_ips = ips.iter().map(ToString::to_string).collect();
         self
     }
 
     pub fn excluding(mut self, ips: &[&str]) -> Self {
-        self.0.excluded = ips.iter().map(ToString::to_string).collect();
+        self.0.range.exclude_ips = ips.iter().map(ToString::to_string).collect();
         self
     }
 

@@ -124,7 +124,7 @@ impl Naive {
         owner: impl Fn(IpAddr) -> Owner,
     ) -> Option<Picked> {
         let mut picked = Vec::new();
-        for (place, family) in families.list().iter().enumerate() {
+        for (place, family) in families.families().iter().enumerate() {
             let subnet = self.find_subnet(*family, named.get(place).copied())?;
             picked.push((*family, subnet.name, self.next_in(subnet)?));
         }

@@ -499,7 +499,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_allocator_says_what_the_naive_one_says(steps in prop::collection::vec(step(), 1..40)) {

@@ -212,7 +212,7 @@ fn an_assignment_that_cannot_be_says_why() {
         (None, "192.168.1.1", true, nowhere("192.168.1.1")),
         (Some("s"), "192.168.1.4", true, "network net: 192.168.1.4 is not usable in subnet s: it is outside the range, excluded, or the gateway; give another one".to_owned()),
         (Some("t"), "192.168.1.2", true, "network net: no IPv4 subnet t: name one of its IPv4 subnets, or change the pod's ip-family".to_owned()),
-        (None, "fd00::1", true, "network net: fd00::1 to assign is not an IPv4 address: give IPv4 addresses, IPv4 first".to_owned()),
+        (None, "fd00::1", true, "network net: fd00::1 to assign is not an IPv4 address, as IPv4Only wants it here: give one, IPv4 before IPv6".to_owned()),
     ];
     let before = cluster.ipam.clone();
     for (named, address, force, message) in cases {
@@ -289,7 +289,7 @@ fn the_number_of_subnets_and_addresses_fits_the_families() {
 
     assert_eq!(
         cluster.allocate(Families::Ipv4Only, &["s", "t"]),
-        "network net: 2 subnets specified for IPv4: name one or none"
+        "network net: 2 subnets specified for IPv4Only: name one or none"
     );
     assert_eq!(
         cluster.allocate(Families::DualStack, &["s"]),
@@ -358,7 +358,7 @@ fn a_bad_subnet_does_not_stop_the_others() {
 
     assert_eq!(
         refused,
-        ["subnet bad: spec.range.cidr \"10.9.0.0/31\" is too small: the longest prefix is /30"]
+        ["subnet bad: spec.range.cidr 10.9.0.0/31 is too small: use a prefix length of at most 30"]
     );
     assert_eq!(cluster.v4(), "10.0.0.2");
     assert_eq!(cluster.ipam.subnet_usage(NETWORK, "bad"), None);
