@@ -6,6 +6,15 @@
 //! ```
 
 pub mod firewall;
+pub mod flags;
+pub mod health;
+pub mod index;
 pub mod mac;
+pub mod metrics;
+pub mod node_info;
 pub mod plan;
+pub mod run;
+#[cfg(test)]
+mod testing;
 pub mod view;
+pub mod watch;

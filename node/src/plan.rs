@@ -3,7 +3,7 @@
 //! priorities, numbers of free tables): those are found when the plan is compared with a dump.
 //!
 //! ```text
-//! View (API objects, this machine) --decide()--> Plan --kernel::converge()--> dump, diff, apply
+//! View (API objects, this machine) --plan()--> Plan --kernel::converge()--> dump, diff, apply
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,18 @@ use ipnetwork::IpNetwork;
 
 use crate::firewall::Ruleset;
 use crate::mac::Mac;
+
+mod compose;
+mod networks;
+mod overlay;
+mod pods;
+mod print;
+mod sysctls;
+#[cfg(test)]
+mod tests;
+mod vtep;
+
+pub use compose::plan;
 
 /// Everything of ours in the kernel. What is ours is recognised by name, table number, or rule selector
 /// (datapath spec 4, 5); what is not in these places is never touched.

@@ -1,0 +1,564 @@
+//! The command line and environment of the daemon. Every flag of the Go project is accepted with the same
+//! spelling, because people keep them in patched manifests (datapath spec 3.1).
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser};
+use hybridnet_api::feature_gates::FeatureGates;
+use hybridnet_api::pod;
+use ipnetwork::IpNetwork;
+
+use crate::plan::TableNumbers;
+use crate::view::Settings;
+
+/// What the daemon is told when it starts.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// Name of this node.
+    #[arg(
+        long = "node-name",
+        env = "KUBE_NODE_NAME",
+        default_value = "",
+        hide_env_values = true
+    )]
+    pub node: String,
+
+    /// Socket on which the CNI plugin asks.
+    #[arg(long, default_value = "/var/run/hybridnet.sock")]
+    pub bind_socket: PathBuf,
+
+    /// Where sysctls are written: in a container without full privileges `/proc/sys` is read-only.
+    #[arg(long, default_value = "/proc/sys")]
+    pub proc_sys: PathBuf,
+
+    /// Deprecated, the same as --prefer-vlan-interfaces.
+    #[arg(long, default_value = "", hide = true)]
+    pub prefer_interfaces: List,
+
+    /// Links for VLAN networks; the first that exists is used, none means that of the default route.
+    #[arg(long, default_value = "")]
+    pub prefer_vlan_interfaces: List,
+
+    /// Links that may carry the tunnel; the first that exists is used, none means that of the default route.
+    #[arg(long, default_value = "")]
+    pub prefer_vxlan_interfaces: List,
+
+    /// Links for BGP networks; the first that exists is used, none means that of the default route.
+    #[arg(long = "prefer-bgp-interfaces", default_value = "")]
+    pub prefer_bgp_interfaces: List,
+
+    /// Address of `/live` and `/ready`; 0 means none.
+    #[arg(long, default_value = ":11021", value_parser = listen_address)]
+    pub health_probe_addr: Listen,
+
+    /// Address of `/metrics`; 0 means none.
+    #[arg(long, default_value = ":8091", value_parser = listen_address)]
+    pub metrics_addr: Listen,
+
+    /// Accepted and not served: this release has no BGP.
+    #[arg(long = "bgp-grpc-server-addr", default_value = ":50051", hide = true)]
+    pub bgp_grpc_server_addr: String,
+
+    /// Number of the table of this node's pods.
+    #[arg(long, default_value_t = TableNumbers::default().local_direct)]
+    pub local_direct_table: u32,
+
+    /// Number of the table of overlay subnets.
+    #[arg(long, default_value_t = TableNumbers::default().to_overlay)]
+    pub to_overlay_table: u32,
+
+    /// Number of the table of replies of overlay pods to nodes.
+    #[arg(long, default_value_t = TableNumbers::default().overlay_mark)]
+    pub overlay_mark_table: u32,
+
+    /// Accepted and not used: packet filter rules are checked with everything else.
+    #[arg(long, default_value = "5s", value_parser = go_duration, hide = true)]
+    pub iptables_check_duration: Duration,
+
+    /// Accepted and not used: this release has no VLAN.
+    #[arg(long, default_value = "3s", value_parser = go_duration, hide = true)]
+    pub vlan_check_timeout: Duration,
+
+    /// UDP port of the tunnel; all nodes must have the same.
+    #[arg(long, default_value_t = 8472)]
+    pub vxlan_udp_port: u16,
+
+    /// How long a neighbour on the tunnel is taken to be reachable without a sign of life.
+    #[arg(long, default_value = "5s", value_parser = go_duration)]
+    pub vxlan_base_reachable_time: Duration,
+
+    /// How often neighbours of the tunnel that are of no use any more are forgotten.
+    #[arg(long, default_value = "1h", value_parser = go_duration)]
+    pub vxlan_expired_neigh_caches_clear_interval: Duration,
+
+    /// Ranges that the tunnel's outer address may be from.
+    #[arg(long = "vtep-address-cidrs", default_value = "0.0.0.0/0,::/0", value_parser = cidrs)]
+    pub vtep_address_cidrs: Cidrs,
+
+    /// Ranges whose addresses on this machine are the node's, besides those of the Node object.
+    #[arg(long = "extra-node-local-vxlan-ip-cidrs", default_value = "", value_parser = cidrs)]
+    pub extra_node_local_vxlan_ip_cidrs: Cidrs,
+
+    /// `gc_thresh1` of the neighbour tables, at least.
+    #[arg(long = "neigh-gc-thresh1", default_value_t = 1024)]
+    pub neigh_gc_thresh1: u64,
+
+    /// `gc_thresh2` of the neighbour tables, at least.
+    #[arg(long = "neigh-gc-thresh2", default_value_t = 2048)]
+    pub neigh_gc_thresh2: u64,
+
+    /// `gc_thresh3` of the neighbour tables, at least.
+    #[arg(long = "neigh-gc-thresh3", default_value_t = 4096)]
+    pub neigh_gc_thresh3: u64,
+
+    /// `net.ipv6.route.max_size`, at least.
+    #[arg(long = "ipv6-route-cache-max-size", default_value_t = 524_288)]
+    pub ipv6_route_cache_max_size: u64,
+
+    /// `net.ipv6.route.gc_thresh`, at least.
+    #[arg(long = "ipv6-route-cache-gc-thresh", default_value_t = 65_536)]
+    pub ipv6_route_cache_gc_thresh: u64,
+
+    /// Accepted and not used: this release has no VLAN.
+    #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, hide = true,
+          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+    pub enable_vlan_arp_enhancement: bool,
+
+    /// Tell felix the addresses of a pod by an annotation.
+    #[arg(long = "patch-calico-pod-ips-annotation", default_value = "true", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+    pub patch_calico_pod_ips_annotation: bool,
+
+    /// Ping a new pod before the runtime is told that its network is ready.
+    #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+    pub check_pod_connectivity_from_host: bool,
+
+    /// Write sandbox and node into the status of a pod's `IPInstance`s.
+    #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+    pub update_ipinstance_status: bool,
+
+    /// Name=bool pairs separated by commas; known: `MultiCluster`, `VMIPRetain`, `AllAlpha`, `AllBeta`.
+    #[arg(long, default_value = "")]
+    pub feature_gates: FeatureGates,
+
+    /// Accepted and not used: the daemon does not choose addresses.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub default_ip_retain: Option<String>,
+
+    /// Accepted and not used: the daemon does not choose addresses.
+    #[arg(long, hide = true)]
+    pub stateful_workload_kinds: Option<String>,
+
+    /// Addresses of pods that do not say: IPv4, IPv6 or `DualStack`.
+    #[arg(long = "default-ip-family", env = "DEFAULT_IP_FAMILY", default_value = "")]
+    pub default_ip_family: String,
+
+    /// Configuration of a client outside of the cluster.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Log flags of the Go project.
+    #[command(flatten)]
+    pub zap: Zap,
+}
+
+/// Flags of the Go project's logger. The format and the level are honoured, the others only accepted.
+#[derive(Args, Clone, Debug)]
+pub struct Zap {
+    /// Accepted and ignored.
+    #[arg(long = "zap-devel", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    pub devel: Option<String>,
+
+    /// Log format: `json` or `console`.
+    #[arg(long = "zap-encoder", default_value = "console", value_parser = ["json", "console"])]
+    pub encoder: String,
+
+    /// Log level: debug, info, error, or a number above 0; the variable `RUST_LOG` says it in more detail.
+    #[arg(long = "zap-log-level", default_value = "info")]
+    pub log_level: String,
+
+    /// Accepted and ignored.
+    #[arg(long = "zap-stacktrace-level", hide = true)]
+    pub stacktrace_level: Option<String>,
+
+    /// Accepted and ignored.
+    #[arg(long = "zap-time-encoding", hide = true)]
+    pub time_encoding: Option<String>,
+}
+
+/// The whole command line: the daemon, unless another command is named.
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "hybridnet-daemon",
+    version,
+    about = "Programs the kernel of one node and serves the CNI plugin",
+    args_conflicts_with_subcommands = true
+)]
+pub struct CommandLine {
+    /// What to do instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Of the daemon.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// Other things than being the daemon.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Installs the CNI plugin and its configuration on the node, and ends.
+    InstallCni,
+}
+
+/// A flag that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    /// Not one of Go's boolean words.
+    #[error("{0:?} is not a boolean: use true or false")]
+    Boolean(String),
+    /// Not a duration as Go writes it.
+    #[error("{0:?} is not a duration: write for example 300ms, 5s or 1h30m")]
+    Duration(String),
+    /// Not a list of ranges.
+    #[error("{0:?} is not a CIDR: write for example 10.2.0.0/16,fd00::/64")]
+    Cidr(String),
+    /// Not an address to listen on.
+    #[error("{0:?} is not an address to listen on: write :8091, 127.0.0.1:8091, or 0 for none")]
+    Listen(String),
+    /// A duration that makes no sense.
+    #[error("--{0} is 0: it must be longer")]
+    Zero(&'static str),
+    /// Tables that would be one.
+    #[error(
+        "--local-direct-table, --to-overlay-table and --overlay-mark-table are {0}, {1} and {2}: each needs its own \
+         number, none of them 0, 253, 254 or 255"
+    )]
+    Tables(u32, u32, u32),
+    /// The node has no name.
+    #[error("env KUBE_NODE_NAME not exists: set it to the name of this node")]
+    NoNode,
+}
+
+/// Words between commas, without the spaces around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List(pub Vec<String>);
+
+impl From<&str> for List {
+    fn from(text: &str) -> Self {
+        Self(words(text).map(ToOwned::to_owned).collect())
+    }
+}
+
+/// Ranges of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cidrs(pub Vec<IpNetwork>);
+
+/// Where to listen: each address in turn until one can be had; none means not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listen(pub Vec<SocketAddr>);
+
+impl Flags {
+    /// Checks what flags say together, and gives what decisions depend on.
+    pub fn settings(&self) -> Result<Settings, FlagError> {
+        if self.node.is_empty() {
+            return Err(FlagError::NoNode);
+        }
+        if self.vxlan_base_reachable_time.is_zero() {
+            return Err(FlagError::Zero("vxlan-base-reachable-time"));
+        }
+        if self.vxlan_expired_neigh_caches_clear_interval.is_zero() {
+            return Err(FlagError::Zero("vxlan-expired-neigh-caches-clear-interval"));
+        }
+        let (a, b, c) = (
+            self.local_direct_table,
+            self.to_overlay_table,
+            self.overlay_mark_table,
+        );
+        // The numbers that the kernel gives to its own tables, and to none at all.
+        let of_kernel = [0, 253, 254, 255];
+        if a == b || b == c || a == c || [a, b, c].iter().any(|number| of_kernel.contains(number)) {
+            return Err(FlagError::Tables(a, b, c));
+        }
+        Ok(Settings {
+            prefer_vxlan: self.prefer_vxlan_interfaces.0.clone(),
+            vtep_cidrs: self.vtep_address_cidrs.0.clone(),
+            extra_local_cidrs: self.extra_node_local_vxlan_ip_cidrs.0.clone(),
+            tables: TableNumbers {
+                local_direct: a,
+                to_overlay: b,
+                overlay_mark: c,
+            },
+            vxlan_port: self.vxlan_udp_port,
+            base_reachable_time: self.vxlan_base_reachable_time,
+            neighbour_thresholds: [
+                self.neigh_gc_thresh1,
+                self.neigh_gc_thresh2,
+                self.neigh_gc_thresh3,
+            ],
+            ipv6_route_max_size: self.ipv6_route_cache_max_size,
+            ipv6_route_gc_thresh: self.ipv6_route_cache_gc_thresh,
+        })
+    }
+
+    /// Flags that were given and do nothing in this release, for one line in the log.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let gates = self.feature_gates != FeatureGates::default();
+        [
+            ("--prefer-interfaces", !self.prefer_interfaces.0.is_empty()),
+            (
+                "--prefer-vlan-interfaces",
+                !self.prefer_vlan_interfaces.0.is_empty(),
+            ),
+            (
+                "--prefer-bgp-interfaces",
+                !self.prefer_bgp_interfaces.0.is_empty(),
+            ),
+            ("--bgp-grpc-server-addr", self.bgp_grpc_server_addr != ":50051"),
+            (
+                "--iptables-check-duration",
+                self.iptables_check_duration != Duration::from_secs(5),
+            ),
+            (
+                "--vlan-check-timeout",
+                self.vlan_check_timeout != Duration::from_secs(3),
+            ),
+            ("--feature-gates", gates),
+            ("--default-ip-retain", self.default_ip_retain.is_some()),
+            (
+                "--stateful-workload-kinds",
+                self.stateful_workload_kinds.is_some(),
+            ),
+            ("--zap-devel", self.zap.devel.is_some()),
+            ("--zap-stacktrace-level", self.zap.stacktrace_level.is_some()),
+            ("--zap-time-encoding", self.zap.time_encoding.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
+}
+
+impl Zap {
+    /// The level in the words of `tracing`.
+    pub fn level(&self) -> &'static str {
+        match self.log_level.as_str() {
+            "debug" => "debug",
+            "error" => "error",
+            number if number.parse::<u8>().is_ok_and(|number| number > 0) => "debug",
+            _ => "info",
+        }
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+fn go_bool(word: &str) -> Result<bool, FlagError> {
+    pod::go_bool(word).ok_or_else(|| FlagError::Boolean(word.to_owned()))
+}
+
+fn cidrs(text: &str) -> Result<Cidrs, FlagError> {
+    let parse = |word: &str| word.parse().map_err(|_| FlagError::Cidr(word.to_owned()));
+    words(text).map(parse).collect::<Result<_, _>>().map(Cidrs)
+}
+
+/// `:8091` as Go writes it: all addresses, of both families where the machine has both.
+fn listen_address(text: &str) -> Result<Listen, FlagError> {
+    let wrong = || FlagError::Listen(text.to_owned());
+    if matches!(text, "" | "0") {
+        return Ok(Listen::default());
+    }
+    let Some(port) = text.strip_prefix(':') else {
+        return Ok(Listen(vec![text.parse().map_err(|_| wrong())?]));
+    };
+    let port = port.parse().map_err(|_| wrong())?;
+    Ok(Listen(vec![
+        (Ipv6Addr::UNSPECIFIED, port).into(),
+        (Ipv4Addr::UNSPECIFIED, port).into(),
+    ]))
+}
+
+/// A duration as Go writes it: numbers with units, `1h30m`, `1.5s`.
+fn go_duration(text: &str) -> Result<Duration, FlagError> {
+    let wrong = || FlagError::Duration(text.to_owned());
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (mut rest, mut seconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let unit_at = rest
+            .find(|c: char| c != '.' && !c.is_ascii_digit())
+            .ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(unit_at);
+        let unit_end = tail
+            .find(|c: char| c == '.' || c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let scale = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wrong()),
+        };
+        seconds += number.parse::<f64>().map_err(|_| wrong())? * scale;
+        rest = tail;
+    }
+    let given = !text.is_empty();
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|_| given)
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
+        let name = if arguments.iter().any(|given| given.starts_with("--node-name")) {
+            &[][..]
+        } else {
+            &["--node-name=node1"]
+        };
+        let arguments = ["hybridnet-daemon"].iter().chain(name).chain(arguments);
+        CommandLine::try_parse_from(arguments).map(|line| line.flags)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_original() {
+        let flags = parse(&[]).unwrap();
+
+        assert_eq!(flags.settings().unwrap(), Settings::default());
+        assert_eq!(flags.without_effect(), [] as [&str; 0]);
+        assert_eq!(
+            flags.health_probe_addr.0,
+            ["[::]:11021".parse().unwrap(), "0.0.0.0:11021".parse().unwrap()]
+        );
+        let booleans = [
+            flags.enable_vlan_arp_enhancement,
+            flags.patch_calico_pod_ips_annotation,
+            flags.check_pod_connectivity_from_host,
+            flags.update_ipinstance_status,
+        ];
+        assert_eq!(booleans, [true; 4]);
+    }
+
+    #[test]
+    fn a_manifest_of_the_original_is_understood() {
+        let flags = parse(&[
+            "--bind-socket=/run/cni/hybridnet.sock",
+            "--prefer-interfaces=eth2",
+            "--prefer-vlan-interfaces=eth2",
+            "--prefer-vxlan-interfaces= eth1, eth0,",
+            "--prefer-bgp-interfaces=eth3",
+            "--health-probe-addr=127.0.0.1:11021",
+            "--metrics-addr=0",
+            "--bgp-grpc-server-addr=:50052",
+            "--local-direct-table=39998",
+            "--to-overlay-table",
+            "40002",
+            "--overlay-mark-table=40003",
+            "--iptables-check-duration=10s",
+            "--vlan-check-timeout=1s",
+            "--vxlan-udp-port=4789",
+            "--vxlan-base-reachable-time=1m30s",
+            "--vxlan-expired-neigh-caches-clear-interval=0.5h",
+            "--vtep-address-cidrs=10.2.0.0/16,fd00::/64",
+            "--extra-node-local-vxlan-ip-cidrs=10.9.0.0/16",
+            "--neigh-gc-thresh1=1",
+            "--neigh-gc-thresh2=2",
+            "--neigh-gc-thresh3=3",
+            "--ipv6-route-cache-max-size=4",
+            "--ipv6-route-cache-gc-thresh=5",
+            "--enable-vlan-arp-enhancement=false",
+            "--patch-calico-pod-ips-annotation=false",
+            "--check-pod-connectivity-from-host=0",
+            "--update-ipinstance-status",
+            "--feature-gates=MultiCluster=true,VMIPRetain=false",
+            "--default-ip-retain=true",
+            "--stateful-workload-kinds=StatefulSet",
+            "--zap-log-level=2",
+        ])
+        .unwrap();
+
+        let settings = flags.settings().unwrap();
+        assert_eq!(settings.prefer_vxlan, ["eth1", "eth0"]);
+        assert_eq!(
+            settings.vtep_cidrs,
+            ["10.2.0.0/16".parse().unwrap(), "fd00::/64".parse().unwrap()]
+        );
+        assert_eq!(settings.base_reachable_time, Duration::from_secs(90));
+        assert_eq!(settings.neighbour_thresholds, [1, 2, 3]);
+        assert_eq!(settings.tables.to_overlay, 40_002);
+        assert_eq!(
+            flags.vxlan_expired_neigh_caches_clear_interval,
+            Duration::from_secs(1800)
+        );
+        assert!(flags.metrics_addr.0.is_empty());
+        assert!(flags.feature_gates.multi_cluster);
+        assert!(flags.update_ipinstance_status && !flags.check_pod_connectivity_from_host);
+        assert_eq!(flags.zap.level(), "debug");
+        assert!(flags.without_effect().contains(&"--prefer-interfaces"));
+    }
+
+    #[test]
+    fn the_arguments_of_the_chart_are_understood() {
+        let flags = parse(&["--proc-sys=/host/proc/sys"]).unwrap();
+
+        assert_eq!(flags.proc_sys, PathBuf::from("/host/proc/sys"));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused_with_its_value() {
+        for (argument, said) in [
+            ("--vtep-address-cidrs=10.2.0.0/16,fish", "fish"),
+            ("--vxlan-base-reachable-time=5", "300ms"),
+            ("--vxlan-base-reachable-time=", "300ms"),
+            ("--vxlan-base-reachable-time=-5s", "300ms"),
+            ("--health-probe-addr=here", "127.0.0.1:8091"),
+            ("--feature-gates=Nonsense=true", "Nonsense"),
+            ("--feature-gates=MultiCluster=perhaps", "perhaps"),
+            ("--update-ipinstance-status=perhaps", "perhaps"),
+            ("--vxlan-udp-port=70000", "70000"),
+            ("--no-such-flag", "no-such-flag"),
+        ] {
+            let error = parse(&[argument]).unwrap_err().to_string();
+            assert!(error.contains(said), "{argument}: {error}");
+        }
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        let refusal = |arguments: &[&str]| parse(arguments).unwrap().settings().unwrap_err();
+
+        assert_eq!(
+            refusal(&["--to-overlay-table=39999"]),
+            FlagError::Tables(39_999, 39_999, 40_001)
+        );
+        assert_eq!(
+            refusal(&["--to-overlay-table=254"]),
+            FlagError::Tables(39_999, 254, 40_001)
+        );
+        assert_eq!(
+            refusal(&["--vxlan-base-reachable-time=0s"]),
+            FlagError::Zero("vxlan-base-reachable-time")
+        );
+        assert_eq!(refusal(&["--node-name="]), FlagError::NoNode);
+    }
+
+    #[test]
+    fn installing_is_a_command_of_its_own() {
+        let line = CommandLine::try_parse_from(["hybridnet-daemon", "install-cni"]).unwrap();
+
+        assert!(matches!(line.command, Some(Command::InstallCni)));
+    }
+}

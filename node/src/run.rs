@@ -1,0 +1,5 @@
+//! The daemon as a whole.
+
+pub mod node_object;
+pub mod publish;
+pub mod reconcile;

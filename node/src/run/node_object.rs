@@ -1,0 +1,126 @@
+//! Reading this node's Node object: its UID and addresses. It is asked for, not watched: kubelets write it every
+//! few seconds, and nothing of that concerns us (datapath spec 3.5).
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::reconcile::Converged;
+use crate::node_info::{self, NodeFacts};
+
+/// Addresses of nodes hardly ever change, and five thousand nodes ask.
+const REFRESH: Duration = Duration::from_mins(5);
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+/// The client itself waits for an answer for minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Keeps `facts` up to date, and never ends. Asks again when the addresses of the tunnel change, since those of
+/// the Node probably did too.
+pub async fn follow(
+    client: Client,
+    name: &str,
+    facts: watch::Sender<Option<NodeFacts>>,
+    mut converged: watch::Receiver<Option<Converged>>,
+) {
+    let api = Api::<Node>::all(client);
+    let mut retry = FIRST_RETRY;
+    loop {
+        let read = timeout(LONGEST_WAIT, api.get(name)).await;
+        let failure = match read {
+            Ok(Ok(node)) => {
+                let new = NodeFacts::of(&node);
+                facts.send_if_modified(|old| {
+                    let changed = old.as_ref() != Some(&new);
+                    *old = Some(new);
+                    changed
+                });
+                retry = FIRST_RETRY;
+                tokio::select! {
+                    () = sleep(REFRESH) => {}
+                    () = other_addresses(&mut converged) => debug!("addresses changed, reading the Node again"),
+                }
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", LONGEST_WAIT.as_secs()),
+        };
+        warn!(node = name, error = failure, "the Node object cannot be read");
+        sleep(retry).await;
+        retry = (retry * 2).min(LAST_RETRY);
+    }
+}
+
+/// Returns when a plan has other addresses of the node than the one before.
+async fn other_addresses(converged: &mut watch::Receiver<Option<Converged>>) {
+    let published = |now: &Option<Converged>| now.as_ref().and_then(|now| node_info::vtep(&now.plan));
+    let before = published(&converged.borrow_and_update());
+    if converged.wait_for(|now| published(now) != before).await.is_err() {
+        // The reconciler is gone, and with it the process.
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::plan;
+    use crate::testing::{FakeApi, status, world};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_node_is_read_until_it_can_be_and_again_when_addresses_change() {
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let api = FakeApi::new(
+            move |_| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => status(503, "ServiceUnavailable"),
+                call => {
+                    let addresses = json!([{"type": "InternalIP", "address": format!("192.168.0.{call}")}]);
+                    (
+                        200,
+                        json!({"metadata": {"name": "node1", "uid": "u1"}, "status": {"addresses": addresses}}),
+                    )
+                }
+            },
+        );
+        let (sender, mut facts) = watch::channel(None);
+        let (converged, results) = watch::channel(None);
+        let following = follow(api.client.clone(), "node1", sender, results);
+        let check = async {
+            let first = facts.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+            let other = Converged {
+                plan: Arc::new(plan(&world())),
+                failures: vec![],
+            };
+            converged.send_replace(Some(other));
+            let second = facts
+                .wait_for(|now| *now != Some(first.clone()))
+                .await
+                .unwrap()
+                .clone()
+                .unwrap();
+            (first.addresses, second.addresses)
+        };
+
+        let (first, second) = tokio::select! {
+            addresses = check => addresses,
+            () = following => unreachable!("it never ends"),
+        };
+
+        assert_eq!(
+            (first, second),
+            (
+                vec!["192.168.0.1".parse().unwrap()],
+                vec!["192.168.0.2".parse().unwrap()]
+            )
+        );
+        assert_eq!(api.requests(), ["GET /api/v1/nodes/node1"; 3]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Keeping this node's `NodeInfo` true after each pass. Apart from the passes, because a slow API server must
+//! not keep the kernel from being repaired.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::watcher::Event;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::reconcile::Converged;
+use crate::node_info::{NodeFacts, Publisher};
+use crate::watch::Caches;
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+/// The client itself waits for an answer for minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Publishes every result, the latest when several wait, and never ends.
+pub async fn follow(
+    publisher: Publisher,
+    caches: Caches,
+    facts: watch::Receiver<Option<NodeFacts>>,
+    mut converged: watch::Receiver<Option<Converged>>,
+) {
+    let mut retry = None;
+    loop {
+        let woken = async {
+            // An error means that the reconciler is gone, and with it the process.
+            if converged.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match retry {
+            None => woken.await,
+            Some(pause) => tokio::select! {
+                () = woken => {}
+                () = sleep(pause) => {}
+            },
+        }
+        let Some(now) = converged.borrow_and_update().clone() else {
+            continue;
+        };
+        let Some(node) = facts.borrow().clone() else {
+            continue;
+        };
+        let have = caches.node_infos.get("", &node.name);
+        let (problems, time) = (now.problems(), Time(Timestamp::now()));
+        let attempt = publisher.publish(&node, have.as_deref(), &now.plan, &problems, &time);
+        let failure = match timeout(LONGEST_WAIT, attempt).await {
+            Ok(Ok(written)) => {
+                // Known at once, or the next result would be compared with the past.
+                if let Some(object) = written {
+                    caches.node_infos.apply(Event::Apply(object));
+                }
+                retry = None;
+                continue;
+            }
+            Ok(Err(error)) => report(&error),
+            Err(_) => format!(
+                "NodeInfo {}: no answer within {} s",
+                node.name,
+                LONGEST_WAIT.as_secs()
+            ),
+        };
+        let pause = retry.map_or(FIRST_RETRY, |pause| (pause * 2).min(LAST_RETRY));
+        warn!(error = failure, ?pause, "not published, trying again");
+        retry = Some(pause);
+    }
+}
+
+/// An error with its causes.
+fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::ResourceExt;
+
+    use super::*;
+    use crate::plan::plan;
+    use crate::testing::{FakeApi, status, world};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_is_published_until_the_server_takes_it_and_then_known() {
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let api = FakeApi::new(
+            move |seen| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 | 1 => status(503, "ServiceUnavailable"),
+                _ if seen.line.starts_with("POST") => (201, seen.body.clone()),
+                _ => (
+                    200,
+                    serde_json::json!({"metadata": {"name": "node1"}, "spec": {}, "status": seen.body["status"]}),
+                ),
+            },
+        );
+        let (caches, _feeds) = Caches::new(&api.client, "node1");
+        let facts = NodeFacts {
+            name: "node1".into(),
+            uid: "u1".into(),
+            addresses: vec![],
+        };
+        let (_keep, facts) = watch::channel(Some(facts));
+        let now = Converged {
+            plan: Arc::new(plan(&world())),
+            failures: vec![],
+        };
+        let (converged, results) = watch::channel(None);
+        converged.send_replace(Some(now));
+        let publishing = follow(Publisher::new(api.client.clone()), caches.clone(), facts, results);
+
+        let known = async {
+            let mut infos = caches.node_infos.subscribe();
+            infos.changed().await.unwrap();
+        };
+        tokio::select! {
+            () = known => {}
+            () = publishing => unreachable!("it never ends"),
+        }
+
+        assert_eq!(
+            caches
+                .node_infos
+                .all()
+                .iter()
+                .map(|info| info.name_any())
+                .collect::<Vec<_>>(),
+            ["node1"]
+        );
+        assert_eq!(
+            api.requests()
+                .iter()
+                .filter(|line| line.starts_with("POST"))
+                .count(),
+            3
+        );
+    }
+}

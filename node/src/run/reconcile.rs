@@ -1,0 +1,449 @@
+//! The loop that makes the kernel what the API asks: look, plan, converge; again whenever something changed,
+//! and once in a while without a reason, because not every drift is announced (datapath spec 9).
+
+use std::fmt::Display;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::metrics::Metrics;
+use crate::node_info::NodeFacts;
+use crate::plan::{self, Plan, Problem};
+use crate::view::{Machine, Settings, View};
+use crate::watch::Caches;
+
+/// Sysctls and filters change without notice.
+const FULL_CHECK: Duration = Duration::from_secs(30);
+/// Changes seldom come alone.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// Drift is repaired within a second, however long a pass takes.
+const LONGEST_DEBOUNCE: Duration = Duration::from_millis(400);
+/// Pauses after errors: a link may be missing for a moment only.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// What the loop needs of the kernel, of which tests have another.
+pub trait Machinery: Send + Sync {
+    /// Why the machine cannot be looked at.
+    type Error: Display + Send;
+
+    /// Looks at this machine.
+    fn observe(&self) -> impl Future<Output = Result<Machine, Self::Error>> + Send;
+
+    /// Makes the kernel what the plan says, as far as it can.
+    fn converge(&self, plan: &Plan) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What came of converging.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Changes that were made, in words.
+    pub changes: Vec<String>,
+    /// What could not be done; the rest was.
+    pub failures: Vec<Problem>,
+}
+
+/// The result of the latest pass.
+#[derive(Clone, Debug, Default)]
+pub struct Converged {
+    /// What was planned.
+    pub plan: Arc<Plan>,
+    /// What of it is not in the kernel.
+    pub failures: Vec<Problem>,
+}
+
+impl Converged {
+    /// Everything that a user should know.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.plan.problems.iter().chain(&self.failures).cloned().collect()
+    }
+}
+
+/// The loop's inputs and outputs.
+#[derive(Debug)]
+pub struct Reconciler<M> {
+    /// The kernel.
+    pub machinery: M,
+    /// The API's objects.
+    pub caches: Caches,
+    /// The Node object, as soon as it has been read.
+    pub facts: watch::Receiver<Option<NodeFacts>>,
+    /// Flags.
+    pub settings: Settings,
+    /// Name of this node.
+    pub node: String,
+    /// The latest result; nothing before the first pass.
+    pub converged: watch::Sender<Option<Converged>>,
+    /// When the loop last came round.
+    pub pulse: watch::Sender<Instant>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl<M: Machinery> Reconciler<M> {
+    /// Runs until `stop`. `kicks` says that something in the kernel may have changed. Nothing is done before
+    /// everything has been listed once: what is missing may only not have been seen yet (datapath spec 10.3).
+    pub async fn run(mut self, kicks: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+        let mut stopped = pin!(stop.wait_for(|stop| *stop).map(drop));
+        let mut changes = self.caches.changes();
+        tokio::select! {
+            () = self.synced() => {}
+            () = &mut stopped => return,
+        }
+        let mut retry = FIRST_RETRY;
+        loop {
+            // What came meanwhile is part of this pass.
+            changes.forget();
+            let _ = kicks.notified().now_or_never();
+            let begin = Instant::now();
+            let clean = self.pass().await;
+            self.pulse.send_replace(Instant::now());
+            let again = if clean { FULL_CHECK } else { retry };
+            retry = if clean {
+                FIRST_RETRY
+            } else {
+                (retry * 2).min(LAST_RETRY)
+            };
+            let pause = (begin.elapsed() * 2).clamp(DEBOUNCE, LONGEST_DEBOUNCE);
+            tokio::select! {
+                () = changes.next() => sleep(pause).await,
+                () = kicks.notified() => sleep(pause).await,
+                // An error means that the reader is gone, and with it the process.
+                _ = self.facts.changed() => {}
+                () = sleep_until(Instant::now() + again) => {}
+                () = &mut stopped => return,
+            }
+        }
+    }
+
+    async fn synced(&mut self) {
+        let (caches, pulse) = (self.caches.clone(), self.pulse.clone());
+        let ready = async {
+            caches.synced().await;
+            // An error means that the reader is gone, and with it the process.
+            let _ = self.facts.wait_for(Option::is_some).await;
+        };
+        // An API server that is away does not make the process a dead one.
+        let beat = async {
+            loop {
+                pulse.send_replace(Instant::now());
+                sleep(FULL_CHECK).await;
+            }
+        };
+        tokio::select! {
+            () = ready => {}
+            () = beat => {}
+        }
+    }
+
+    /// One pass; whether all of it succeeded.
+    async fn pass(&self) -> bool {
+        let begin = Instant::now();
+        let machine = match self.machinery.observe().await {
+            Ok(machine) => machine,
+            Err(error) => {
+                warn!(%error, "the machine cannot be looked at");
+                self.metrics.pass(begin.elapsed(), 0, 0, true);
+                return false;
+            }
+        };
+        let plan = Arc::new(plan::plan(&self.view(machine)));
+        let outcome = self.machinery.converge(&plan).await;
+        for change in &outcome.changes {
+            debug!(change, "kernel");
+        }
+        if !outcome.changes.is_empty() {
+            info!(changes = outcome.changes.len(), took = ?begin.elapsed(), "kernel converged");
+        }
+        let now = Converged {
+            plan,
+            failures: outcome.failures,
+        };
+        let problems = now.problems();
+        self.say(&problems);
+        let clean = now.failures.is_empty();
+        self.metrics
+            .pass(begin.elapsed(), outcome.changes.len(), problems.len(), !clean);
+        self.metrics
+            .index_addresses
+            .set(i64::try_from(self.caches.directory.len()).unwrap_or(i64::MAX));
+        self.converged.send_replace(Some(now));
+        clean
+    }
+
+    fn view(&self, machine: Machine) -> View {
+        View {
+            node: self.node.clone(),
+            settings: self.settings.clone(),
+            machine,
+            node_addresses: self
+                .facts
+                .borrow()
+                .as_ref()
+                .map(|facts| facts.addresses.clone())
+                .unwrap_or_default(),
+            networks: self.caches.networks.all(),
+            subnets: self.caches.subnets.all(),
+            node_infos: self.caches.node_infos.all(),
+            own: self.caches.own.cache().all(),
+        }
+    }
+
+    /// A problem that stays is said once.
+    fn say(&self, problems: &[Problem]) {
+        let before = self
+            .converged
+            .borrow()
+            .as_ref()
+            .map(Converged::problems)
+            .unwrap_or_default();
+        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+            warn!(
+                about = problem.about,
+                reason = problem.reason,
+                "{}",
+                problem.message
+            );
+        }
+        for problem in before.iter().filter(|problem| !problems.contains(problem)) {
+            info!(about = problem.about, reason = problem.reason, "problem solved");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hybridnet_api::{IpInstance, Network, NodeInfo, Subnet};
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+    use crate::testing::{FakeApi, status, subnet, world};
+    use crate::watch::Cache;
+    use crate::watch::cache::Watched;
+
+    /// A kernel that fails as often as it is told to, and remembers the plans.
+    #[derive(Clone, Default)]
+    struct Fake {
+        failures: Arc<AtomicUsize>,
+        plans: Arc<Mutex<Vec<Plan>>>,
+        passes: Arc<Notify>,
+    }
+
+    impl Machinery for Fake {
+        type Error = String;
+
+        async fn observe(&self) -> Result<Machine, String> {
+            Ok(world().machine)
+        }
+
+        async fn converge(&self, plan: &Plan) -> Outcome {
+            self.plans.lock().unwrap().push(plan.clone());
+            self.passes.notify_one();
+            let fails = self
+                .failures
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            let failure = || Problem {
+                about: "link eth0".into(),
+                reason: "KernelRefused",
+                message: "no such device".into(),
+            };
+            Outcome {
+                changes: vec![],
+                failures: fails.ok().map(|_| failure()).into_iter().collect(),
+            }
+        }
+    }
+
+    struct Fixture {
+        kernel: Fake,
+        caches: Caches,
+        facts: watch::Sender<Option<NodeFacts>>,
+        converged: watch::Receiver<Option<Converged>>,
+        kicks: Arc<Notify>,
+        stop: watch::Sender<bool>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    fn start(failures: usize) -> Fixture {
+        let api = FakeApi::new(|_| status(404, "NotFound"));
+        let (caches, _feeds) = Caches::new(&api.client, "node1");
+        let (facts, of_node) = watch::channel(None);
+        let (converged, results) = watch::channel(None);
+        let (stop, stopped) = watch::channel(false);
+        let kernel = Fake {
+            failures: Arc::new(failures.into()),
+            ..Fake::default()
+        };
+        let reconciler = Reconciler {
+            machinery: kernel.clone(),
+            caches: caches.clone(),
+            facts: of_node,
+            settings: Settings::default(),
+            node: "node1".into(),
+            converged,
+            pulse: watch::Sender::new(Instant::now()),
+            metrics: Arc::default(),
+        };
+        let kicks = Arc::new(Notify::new());
+        let task = tokio::spawn(reconciler.run(kicks.clone(), stopped));
+        Fixture {
+            kernel,
+            caches,
+            facts,
+            converged: results,
+            kicks,
+            stop,
+            task,
+        }
+    }
+
+    fn list<K: Watched>(cache: &Cache<K>, objects: impl IntoIterator<Item = K>) {
+        cache.apply(Event::Init);
+        objects.into_iter().for_each(|object| {
+            cache.apply(Event::InitApply(object));
+        });
+        cache.apply(Event::InitDone);
+    }
+
+    impl Fixture {
+        fn node_read(&self) {
+            let world = world();
+            let facts = NodeFacts {
+                name: "node1".into(),
+                uid: "u1".into(),
+                addresses: world.node_addresses,
+            };
+            self.facts.send_replace(Some(facts));
+        }
+
+        fn list_all(&self) {
+            list::<Network>(
+                &self.caches.networks,
+                world().networks.iter().map(|network| (**network).clone()),
+            );
+            list::<Subnet>(&self.caches.subnets, []);
+            list::<NodeInfo>(&self.caches.node_infos, []);
+            list::<IpInstance>(self.caches.own.cache(), []);
+            self.caches.list_directory_empty();
+        }
+
+        /// The plan of the next pass and when it was made.
+        async fn pass(&self) -> (Plan, Instant) {
+            self.kernel.passes.notified().await;
+            (
+                self.kernel.plans.lock().unwrap().last().unwrap().clone(),
+                Instant::now(),
+            )
+        }
+
+        fn passes(&self) -> usize {
+            self.kernel.plans.lock().unwrap().len()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_done_before_everything_was_listed_and_the_node_read() {
+        let fixture = start(0);
+        fixture.node_read();
+        sleep(Duration::from_mins(10)).await;
+        assert_eq!(fixture.passes(), 0);
+
+        fixture.list_all();
+
+        let (plan, _) = fixture.pass().await;
+        assert!(plan.vxlan.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_and_an_event_of_the_kernel_each_lead_to_a_pass_within_a_second() {
+        let fixture = start(0);
+        (fixture.node_read(), fixture.list_all());
+        fixture.pass().await;
+
+        let begin = Instant::now();
+        fixture
+            .caches
+            .subnets
+            .apply(Event::Apply(subnet("a", "overlay", "100.64.0.0/16")));
+        let (plan, at) = fixture.pass().await;
+        assert_eq!(plan.subnets.len(), 1);
+        assert!(at - begin < Duration::from_secs(1));
+
+        let begin = Instant::now();
+        fixture.kicks.notify_one();
+        let (_, at) = fixture.pass().await;
+        assert!(at - begin < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_changes_at_once_are_one_pass() {
+        let fixture = start(0);
+        (fixture.node_read(), fixture.list_all());
+        fixture.pass().await;
+
+        for number in 0..50 {
+            let name = format!("s{number}");
+            fixture.caches.subnets.apply(Event::Apply(subnet(
+                &name,
+                "overlay",
+                &format!("100.64.{number}.0/24"),
+            )));
+            fixture.kicks.notify_one();
+        }
+        let (plan, _) = fixture.pass().await;
+        sleep(Duration::from_secs(5)).await;
+
+        assert_eq!((plan.subnets.len(), fixture.passes()), (50, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_any_event_the_kernel_is_checked_all_the_same() {
+        let fixture = start(0);
+        (fixture.node_read(), fixture.list_all());
+
+        let (_, first) = fixture.pass().await;
+        let (_, second) = fixture.pass().await;
+
+        assert_eq!(second - first, FULL_CHECK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_is_tried_again_with_growing_pauses_and_reported_until_it_succeeds() {
+        let mut fixture = start(9);
+        (fixture.node_read(), fixture.list_all());
+
+        let mut pauses = vec![];
+        let (_, mut last) = fixture.pass().await;
+        for _ in 0..9 {
+            let (_, at) = fixture.pass().await;
+            pauses.push((at - last).as_millis());
+            last = at;
+        }
+
+        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+        let solved = |now: &Option<Converged>| now.as_ref().is_some_and(|now| now.failures.is_empty());
+        fixture.converged.wait_for(solved).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_told_to() {
+        let fixture = start(0);
+        fixture.stop.send_replace(true);
+        fixture.task.await.unwrap();
+
+        let fixture = start(0);
+        (fixture.node_read(), fixture.list_all());
+        fixture.pass().await;
+        fixture.stop.send_replace(true);
+        fixture.task.await.unwrap();
+    }
+}

@@ -1,0 +1,271 @@
+//! Worlds for tests: fluent constructors of machines and API objects, and a make-believe API server.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hybridnet_api::ip_instance::Binding;
+use hybridnet_api::names::label;
+use hybridnet_api::node_info::VtepInfo;
+use hybridnet_api::subnet::SubnetConfig;
+use hybridnet_api::{
+    IpInstance, IpInstanceSpec, Network, NetworkSpec, NetworkStatus, NodeInfo, NodeInfoSpec, Subnet,
+    SubnetSpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::client::Body;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::view::{Address, DefaultRoute, Link, LinkKind, View};
+
+/// A node `node1` with the link `eth0`, 192.168.0.1/24 and fd00:1::1/64, default routes of both families, and
+/// the overlay network `overlay` with VNI 4.
+pub(crate) fn world() -> View {
+    let mut view = View {
+        node: "node1".into(),
+        ..View::default()
+    };
+    view.machine.ipv6_usable = true;
+    view.node_addresses = vec!["192.168.0.1".parse().unwrap(), "fd00:1::1".parse().unwrap()];
+    view.networks.push(Arc::new(overlay("overlay", 4)));
+    view.link("lo", LinkKind::Loopback, 0)
+        .link("eth0", LinkKind::Other, 1)
+        .address("lo", "127.0.0.1/8")
+        .address("eth0", "192.168.0.1/24")
+        .address("eth0", "fd00:1::1/64")
+        .address("eth0", "fe80::1/64")
+        .default_route("eth0", "192.168.0.254")
+        .default_route("eth0", "fe80::fe")
+}
+
+impl View {
+    pub(crate) fn link(mut self, name: &str, kind: LinkKind, mac: u8) -> Self {
+        let index = u32::try_from(self.machine.links.len()).unwrap() + 1;
+        let mac = (kind != LinkKind::Loopback).then_some(crate::mac::Mac([2, 0, 0, 0, 0, mac]));
+        self.machine.links.push(Link {
+            index,
+            name: name.into(),
+            mac,
+            mtu: 1500,
+            up: true,
+            kind,
+        });
+        self
+    }
+
+    pub(crate) fn address(mut self, link: &str, ip: &str) -> Self {
+        self.machine.addresses.push(address(link, ip));
+        self
+    }
+
+    pub(crate) fn default_route(mut self, link: &str, gateway: &str) -> Self {
+        self.machine.default_routes.push(DefaultRoute {
+            link: link.into(),
+            ipv6: gateway.contains(':'),
+            gateway: Some(gateway.parse().unwrap()),
+            source: None,
+            from_advertisement: false,
+            metric: 0,
+        });
+        self
+    }
+
+    pub(crate) fn network(mut self, network: Network) -> Self {
+        self.networks.push(Arc::new(network));
+        self
+    }
+
+    pub(crate) fn subnet(mut self, subnet: Subnet) -> Self {
+        self.subnets.push(Arc::new(subnet));
+        self
+    }
+
+    pub(crate) fn peer(mut self, name: &str, ip: &str, mac: u8) -> Self {
+        self.node_infos.push(Arc::new(node_info(name, ip, mac)));
+        self
+    }
+
+    pub(crate) fn own(mut self, instance: IpInstance) -> Self {
+        self.own.push(Arc::new(instance));
+        self
+    }
+}
+
+pub(crate) fn address(link: &str, ip: &str) -> Address {
+    Address {
+        link: link.into(),
+        ip: ip.parse().unwrap(),
+        global_scope: !ip.starts_with("fe80") && !ip.starts_with("127."),
+        no_prefix_route: false,
+        unfit: false,
+    }
+}
+
+pub(crate) fn overlay(name: &str, vni: i32) -> Network {
+    let spec = NetworkSpec {
+        type_: Some("Overlay".into()),
+        net_id: Some(vni),
+        ..NetworkSpec::default()
+    };
+    Network::new(name, spec)
+}
+
+/// A network of that mode that this node belongs to.
+pub(crate) fn underlay(name: &str, mode: &str) -> Network {
+    let mut network = Network::new(
+        name,
+        NetworkSpec {
+            mode: Some(mode.into()),
+            ..NetworkSpec::default()
+        },
+    );
+    network.status = Some(NetworkStatus {
+        node_list: vec!["node1".into()],
+        ..NetworkStatus::default()
+    });
+    network
+}
+
+pub(crate) fn subnet(name: &str, network: &str, cidr: &str) -> Subnet {
+    let mut subnet = Subnet::new(
+        name,
+        SubnetSpec {
+            network: network.into(),
+            ..SubnetSpec::default()
+        },
+    );
+    subnet.spec.range.version = if cidr.contains(':') { "6" } else { "4" }.into();
+    subnet.spec.range.cidr = cidr.into();
+    subnet
+}
+
+pub(crate) trait SubnetExt {
+    fn gateway(self, ip: &str) -> Self;
+    fn range(self, start: &str, end: &str) -> Self;
+    fn excluding(self, ips: &[&str]) -> Self;
+    fn without_nat(self) -> Self;
+}
+
+impl SubnetExt for Subnet {
+    fn gateway(mut self, ip: &str) -> Self {
+        self.spec.range.gateway = Some(ip.into());
+        self
+    }
+
+    fn range(mut self, start: &str, end: &str) -> Self {
+        (self.spec.range.start, self.spec.range.end) = (Some(start.into()), Some(end.into()));
+        self
+    }
+
+    fn excluding(mut self, ips: &[&str]) -> Self {
+        self.spec.range.exclude_ips = ips.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    fn without_nat(mut self) -> Self {
+        self.spec.config = Some(SubnetConfig {
+            auto_nat_outgoing: Some(false),
+            ..SubnetConfig::default()
+        });
+        self
+    }
+}
+
+pub(crate) fn node_info(name: &str, ip: &str, mac: u8) -> NodeInfo {
+    let vtep = VtepInfo {
+        ip: ip.into(),
+        mac: format!("02:00:00:00:00:{mac:02x}"),
+        local_ips: vec![ip.into()],
+    };
+    NodeInfo::new(
+        name,
+        NodeInfoSpec {
+            vtep_info: Some(vtep),
+        },
+    )
+}
+
+/// An address of the pod `pod` in `default` on this node.
+pub(crate) fn instance(pod: &str, ip: &str) -> IpInstance {
+    let name = ip.split('/').next().unwrap().replace(['.', ':'], "-");
+    let mut instance = IpInstance::new(&name, IpInstanceSpec::default());
+    instance.metadata.namespace = Some("default".into());
+    instance.labels_mut().insert(label::NODE.into(), "node1".into());
+    instance
+        .labels_mut()
+        .insert(label::POD_UID.into(), format!("uid-of-{pod}"));
+    instance.spec.address.ip = ip.into();
+    let binding = Binding {
+        node_name: "node1".into(),
+        pod_name: pod.into(),
+        ..Binding::default()
+    };
+    instance.spec.binding = Some(binding);
+    instance
+}
+
+pub(crate) fn terminating(mut instance: IpInstance) -> IpInstance {
+    instance.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    instance
+}
+
+/// One request that the code under test sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// `METHOD path`, without the query.
+    pub line: String,
+    /// `null` when there was none.
+    pub body: Value,
+}
+
+/// Answers by a function of the request and remembers every request.
+#[derive(Clone)]
+pub(crate) struct FakeApi {
+    pub client: Client,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl FakeApi {
+    /// `answer` gives the status code and the body.
+    pub fn new(answer: impl Fn(&Seen) -> (u16, Value) + Send + 'static) -> Self {
+        let seen = Arc::new(Mutex::new(vec![]));
+        let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let log = seen.clone();
+        tokio::spawn(async move {
+            while let Some((request, reply)) = handle.next_request().await {
+                let (parts, body) = request.into_parts();
+                let body = body.collect_bytes().await.expect("a body in memory");
+                let line = format!("{} {}", parts.method, parts.uri.path());
+                let request = Seen {
+                    line,
+                    body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+                };
+                let (code, body) = answer(&request);
+                log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                let body = serde_json::to_vec(&body).expect("a value is JSON");
+                let response = http::Response::builder().status(code).body(Body::from(body));
+                reply.send_response(response.expect("a valid status"));
+            }
+        });
+        Self {
+            client: Client::new(service, "default"),
+            seen,
+        }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `METHOD path` of every request so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.line).collect()
+    }
+}
+
+/// The body of an answer that is an error.
+pub(crate) fn status(code: u16, reason: &str) -> (u16, Value) {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": reason, "reason": reason, "code": code});
+    (code, body)
+}
