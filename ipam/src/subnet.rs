@@ -55,8 +55,8 @@ impl Subnet {
         Self {
             net_id,
             private,
-            pool,
             range,
+            pool,
         }
     }
 
