@@ -1,19 +1,74 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LAB := $(TARGET)/debug/lab
+# Several clusters at once would only slow each other down.
+CLUSTER_TEST := $(CARGO) test -p hybridnet-tests --features cluster
+# The image that cluster tests and demo install; built by `make image`.
+export HYBRIDNET_IMAGE ?= $(abspath $(TARGET))/hybridnet.tar
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: lab image ## A cluster of 3 nodes with our chart: who reaches whom (stays until `make down`)
+	@$(LAB) demo
+
+down: lab ## End every cluster that demo and tests have left on this machine
+	@$(LAB) down --all
 
 fmt: ## Check the formatting
 	$(CARGO) fmt --all --check
 
 clippy: ## Lint everything
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features hybridnet-tests/cluster,hybridnet-node/root-tests -- -D warnings
 
-unit: ## Unit, property and model tests, and the check of generated files
+generated: ## Check that config/ and the chart carry what api/ generates
+	$(CARGO) test -p hybridnet-api --test generated
+
+generate: ## Write what api/ generates
+	$(CARGO) run -p hybridnet-api --bin crds
+
+unit: ## Unit, property and model tests: no root, no cluster
 	$(CARGO) test --workspace
 
-test: fmt clippy unit ## Every tier
+datapath: ## The node's work against this machine's kernel (root)
+	$(CARGO) test -p hybridnet-node --features root-tests
 
-.PHONY: help fmt clippy unit test
+lab: ## Build the harness
+	@$(CARGO) build -q -p hybridnet-tests --bins
+
+prepare: lab ## Make what clusters need: Debian packages, Kubernetes, test images (root; minutes the first time)
+	@$(LAB) prepare
+
+image: ## Build the image of all components as an OCI archive
+	@images/build.sh $(HYBRIDNET_IMAGE)
+
+programs:
+	$(CARGO) build -p hybridnet-operator -p hybridnet-webhook -p hybridnet-node -p hybridnet-cni --bins
+
+harness: prepare ## The cluster harness itself (root)
+	$(CLUSTER_TEST) --test harness
+
+control-plane: prepare programs ## Manager and webhook against a real API server (root)
+	$(CLUSTER_TEST) --test control_plane
+
+cluster: prepare image ## Real pods on a real cluster, installed by our chart (root)
+	$(CLUSTER_TEST) --test cluster
+	@$(LAB) down --all
+
+compare: prepare image ## Figures: pods' start beside the plain plugins, memory, image size (root)
+	@$(LAB) compare
+
+# Kubernetes is compiled while the first tiers run; what each tier said comes once more at the end.
+test: fmt lab ## Every tier (root)
+	@mkdir -p $(TARGET) && : > $(TARGET)/test.log
+	@{ $(LAB) prepare & prepared=$$!; trap 'kill $$prepared 2>/dev/null || true' EXIT; \
+	   $(MAKE) --no-print-directory clippy unit; wait $$prepared; trap - EXIT; \
+	   $(MAKE) --no-print-directory datapath control-plane harness cluster; } 2>&1 | tee $(TARGET)/test.log
+	@echo; grep -E '^ +Running |^test result' $(TARGET)/test.log
+
+.PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image programs harness \
+	control-plane cluster compare test

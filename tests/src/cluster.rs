@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 pub use self::builder::Builder;
+pub use self::faults::Running;
 pub use self::ready::pod_ready;
 use crate::machine::Machine;
 use crate::prepare::{Prepared, prepare};

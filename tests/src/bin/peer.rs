@@ -5,12 +5,14 @@
 //!                              on PORT+1 it returns every byte
 //! peer probe TARGET...         asks each of tcp://ADDRESS:PORT and udp://ADDRESS:PORT, all at once
 //! peer stream ADDRESS:PORT SECONDS   sends numbered blocks to an echo, and checks each that returns
+//! peer talk SOCKET             sends its input to a unix socket, and prints the answer
 //! peer pause                   does nothing, for ever
 //! ```
 //! Standard library only: it is built by one call of rustc, and linked into an image without any library.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,11 +28,12 @@ fn main() -> ExitCode {
         ["serve", port] => port.parse().map_err(io::Error::other).and_then(serve),
         ["probe", targets @ ..] => Ok(probe(targets)),
         ["stream", address, time] => stream(address, time).map(|()| true),
+        ["talk", socket] => talk(socket).map(|()| true),
         ["pause"] => loop {
             thread::park();
         },
         _ => Err(io::Error::other(
-            "usage: peer serve|probe|stream|pause (see the source)",
+            "usage: peer serve|probe|stream|talk|pause (see the source)",
         )),
     };
     match outcome {
@@ -144,6 +147,13 @@ fn ask_by_datagram(address: &str) -> io::Result<String> {
         }
     }
     Err(last)
+}
+
+fn talk(socket: &str) -> io::Result<()> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE * 3))?;
+    io::copy(&mut io::stdin(), &mut stream)?;
+    io::copy(&mut stream, &mut io::stdout()).map(drop)
 }
 
 /// Sends a block every ten milliseconds, each with its number, and wants the same back. Ends with one line:

@@ -153,6 +153,15 @@ impl Builder {
         pki.kubeconfig("controllers", "system:kube-controller-manager", None, &server)?;
         pki.kubeconfig("scheduler", "system:kube-scheduler", None, &server)?;
         pki.kubeconfig("proxy", "system:kube-proxy", None, &server)?;
+        // For our own programs when they run without pods: the accounts of the chart, with no more rights than those.
+        for name in ["hybridnet-manager", "hybridnet-webhook"] {
+            pki.kubeconfig(
+                name,
+                &format!("system:serviceaccount:kube-system:{name}"),
+                None,
+                &server,
+            )?;
+        }
         for number in 1..=self.nodes {
             let name = node::name(number);
             pki.kubeconfig(
