@@ -1,10 +1,42 @@
 //! Filtering, marking and address translation: our one nftables table, as a value. The names of sets and
 //! their meaning are those of the Go project's ipsets and chains (datapath spec 8.2, 8.3).
+//!
+//! ```text
+//! Ruleset --rules--> Table --wire--> one transaction --> nftables
+//!                      |                                    |
+//!                      +--diff <-- shape, elements <--dump--+        events: someone else changed it
+//! ```
+//!
+//! The table is ours whole: what others put into it goes. Tables of others are not read and not written.
+//! Nothing happens in a socket's time: each call opens its own, in the network namespace of its thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+
+mod attributes;
+mod diff;
+mod dump;
+mod events;
+mod expressions;
+#[cfg(test)]
+mod fixtures;
+mod print;
+mod ranges;
+mod rules;
+mod socket;
+pub mod table;
+mod wire;
+
+pub use events::{Events, events};
+pub use socket::Error;
+
+use socket::{Change, Socket};
+use table::{Element, Family, SetKind, SetName, Table};
+
+/// How often a list that others disturb is begun again.
+const ATTEMPTS: usize = 10;
 
 /// What the rules depend on. The rules themselves are fixed (`firewall/rules.rs`): only sets and these
 /// switches change with the cluster.
@@ -25,4 +57,122 @@ pub struct Ruleset {
     /// Underlay subnets of this node by the link that their packets come in by (`HYBR-LOCAL-UNDERLAY-NET`):
     /// what comes for a pod that is not here is dropped, or it would go round for ever.
     pub local_underlay: BTreeMap<String, BTreeSet<IpNetwork>>,
+}
+
+/// What [`converge`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was as it should be; nothing was written.
+    Unchanged,
+    /// Elements of sets came and went.
+    Elements {
+        /// How many came.
+        added: usize,
+        /// How many went.
+        removed: usize,
+    },
+    /// The table was written anew.
+    Replaced {
+        /// What was wrong with the one that was there.
+        because: String,
+    },
+}
+
+/// Makes the kernel hold this ruleset, in one transaction and with as few writes as can be. Blocking, in the
+/// network namespace of this thread. Known flows survive all of it: conntrack keeps them, not the rules.
+pub fn converge(ruleset: &Ruleset) -> Result<Outcome, Error> {
+    let table = Table::from(ruleset);
+    let mut socket = Socket::open()?;
+    let because = match compare(&mut socket, &table)? {
+        Step::Nothing => return Ok(Outcome::Unchanged),
+        Step::Elements(diff::Elements {
+            changes,
+            added,
+            removed,
+        }) => match socket.commit(&changes) {
+            Ok(()) => return Ok(Outcome::Elements { added, removed }),
+            // Someone changed them since they were read.
+            Err(Error::Refused { change, source }) => format!("{change}: {source}"),
+            Err(error) => return Err(error),
+        },
+        Step::Replace(because) => because,
+    };
+    socket.commit(&wire::replace(&table))?;
+    Ok(Outcome::Replaced { because })
+}
+
+/// As [`converge`], on a thread for what blocks.
+pub async fn converge_aside(ruleset: Ruleset) -> Result<Outcome, Error> {
+    tokio::task::spawn_blocking(move || converge(&ruleset)).await?
+}
+
+/// Lets packets to a pod of this node through, at a cost that does not grow with the number of pods. The next
+/// [`converge`] takes it out again unless its ruleset knows the pod. Doing it twice is no error.
+pub fn add_local_pod(address: IpAddr) -> Result<(), Error> {
+    commit_pod(address, true)
+}
+
+/// Forgets a pod of this node; one that is not known is no error.
+pub fn remove_local_pod(address: IpAddr) -> Result<(), Error> {
+    match commit_pod(address, false) {
+        Err(Error::NotLoaded) => Ok(()),
+        done => done,
+    }
+}
+
+fn commit_pod(address: IpAddr, comes: bool) -> Result<(), Error> {
+    let set = SetName {
+        purpose: rules::LOCAL_PODS,
+        family: Family::of(address),
+    };
+    let element = Element::from(address);
+    let changes: Vec<Change> = if comes {
+        wire::add_elements(set, SetKind::Addresses, [&element])
+    } else {
+        wire::remove_elements(set, SetKind::Addresses, [&element])
+    };
+    match Socket::open()?.commit(&changes) {
+        Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {
+            Err(Error::NotLoaded)
+        }
+        done => done,
+    }
+}
+
+/// What is to be done.
+enum Step {
+    Nothing,
+    Elements(diff::Elements),
+    Replace(String),
+}
+
+fn compare(socket: &mut Socket, table: &Table) -> Result<Step, Error> {
+    for _ in 0..ATTEMPTS {
+        match compare_once(socket, table) {
+            Err(Error::Busy) => {}
+            // Someone deleted the set since the sets were listed.
+            Err(Error::List { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {}
+            done => return done,
+        }
+    }
+    Err(Error::Busy)
+}
+
+fn compare_once(socket: &mut Socket, table: &Table) -> Result<Step, Error> {
+    let there = dump::shape(socket)?;
+    if let Some(because) = diff::difference(there.as_ref(), &dump::Shape::from(table)) {
+        return Ok(Step::Replace(because));
+    }
+    let mut elements = diff::Elements::default();
+    for set in &table.sets {
+        let Some(there) = dump::elements(socket, set)? else {
+            return Ok(Step::Replace(format!("set {} held something else", set.name)));
+        };
+        elements.collect(&there, set);
+    }
+    Ok(if elements.changes.is_empty() {
+        Step::Nothing
+    } else {
+        Step::Elements(elements)
+    })
 }
