@@ -9,6 +9,7 @@ pub mod firewall;
 pub mod flags;
 pub mod health;
 pub mod index;
+pub mod kernel;
 pub mod mac;
 pub mod metrics;
 pub mod node_info;

@@ -1,0 +1,223 @@
+//! Makes a [`Plan`] true: dump, compare, take the steps, say which.
+//!
+//! ```text
+//!          dump              diff (pure)             apply
+//! kernel ───────> State ──────────────────> Change… ───────> kernel
+//!                          ^
+//! Plan ────────────────────┘        events: what others change wakes the caller
+//! ```
+//! A kernel that holds the plan is only read. Each step stands for itself: one that fails is reported and the
+//! others are taken. Everything happens in one network namespace, through sockets that were opened there.
+
+pub mod apply;
+pub mod change;
+pub mod diff;
+pub mod dump;
+pub mod events;
+pub mod names;
+pub mod netns;
+mod observe;
+pub mod pods;
+mod replicate;
+pub mod resolve;
+pub mod state;
+mod sysctl;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use netlink_sys::{AsyncSocket, SocketAddr};
+use rtnetlink::Handle;
+
+use apply::{Report, Worker};
+use change::Change;
+use diff::{Removals, diff, host_end_sysctls};
+use dump::DumpError;
+use netns::Netns;
+use state::{Kind, Replication, State};
+
+use crate::plan::Plan;
+use crate::view::Machine;
+
+/// The kernel, seen from one network namespace. Clones share their sockets.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    handle: Handle,
+    /// How the kernel names our socket when it tells of changes.
+    port: u32,
+    netns: Netns,
+    proc_sys: PathBuf,
+    memory: Arc<Memory>,
+}
+
+/// What need not be found out or said again.
+#[derive(Debug, Default)]
+struct Memory {
+    filter_unsupported: AtomicBool,
+    absent_sysctls: Mutex<BTreeSet<String>>,
+}
+
+impl Kernel {
+    /// Opens sockets in a namespace. `proc_sys` is where sysctls are: `/proc/sys`, unless the container has
+    /// that read-only.
+    pub async fn open(netns: Netns, proc_sys: impl Into<PathBuf>) -> io::Result<Self> {
+        let open = || {
+            let (mut connection, handle, _) = rtnetlink::new_connection()?;
+            let address: SocketAddr = connection.socket_mut().socket_mut().bind_auto()?;
+            Ok::<_, io::Error>((connection, handle, address.port_number()))
+        };
+        let (connection, handle, port) = netns.run(open).await??;
+        tokio::spawn(connection);
+        Ok(Self {
+            handle,
+            port,
+            netns,
+            proc_sys: proc_sys.into(),
+            memory: Arc::default(),
+        })
+    }
+
+    /// The namespace.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// The machine, for a view.
+    pub async fn observe(&self) -> Result<Machine, DumpError> {
+        let mut state = dump::netlink(&self.handle).await?;
+        state.sysctls = self.sysctls(vec![observe::IPV6_SWITCH.to_owned()]).await?;
+        Ok(observe::machine(&state))
+    }
+
+    /// What the kernel holds of what a plan is about.
+    pub async fn dump(&self, plan: &Plan) -> Result<State, DumpError> {
+        let mut state = dump::netlink(&self.handle).await?;
+        state.sysctls = self.sysctls(paths(plan, &state)).await?;
+        state.replication = self.replication(plan, &state).await?;
+        Ok(state)
+    }
+
+    /// Makes the plan true, as far as possible. With `removals` withheld nothing is taken away.
+    pub async fn converge(&self, plan: &Plan, removals: Removals) -> Result<Report, DumpError> {
+        let mut report = self.pass(plan, removals).await?;
+        if self.lacks_filter(&report) {
+            // What was to be left to the filter is for forwarding entries now.
+            let second = self.pass(plan, removals).await?;
+            report
+                .errors
+                .retain(|failure| !matches!(failure.change, Change::InstallFilter { .. }));
+            report.changes.extend(second.changes);
+            report.errors.extend(second.errors);
+        }
+        for change in &report.changes {
+            tracing::debug!(%change, "changed");
+        }
+        self.mention(&report.absent_sysctls);
+        Ok(report)
+    }
+
+    async fn pass(&self, plan: &Plan, removals: Removals) -> Result<Report, DumpError> {
+        let state = self.dump(plan).await?;
+        let changes = diff(plan, &state, removals);
+        if changes.is_empty() {
+            return Ok(Report::default());
+        }
+        let mut worker = Worker::new(&self.handle, &self.netns, self.proc_sys.clone());
+        Ok(worker.take_all(changes, &state).await)
+    }
+
+    async fn sysctls(
+        &self,
+        paths: Vec<String>,
+    ) -> Result<std::collections::BTreeMap<String, String>, DumpError> {
+        let root = self.proc_sys.clone();
+        let read = self.netns.run(move || sysctl::read(&root, &paths)).await;
+        read.map_err(|source| DumpError::new("sysctls", source))
+    }
+
+    async fn replication(&self, plan: &Plan, state: &State) -> Result<Replication, DumpError> {
+        if self.memory.filter_unsupported.load(Ordering::Relaxed) {
+            return Ok(Replication::Unsupported);
+        }
+        let Some(tunnel) = plan
+            .vxlan
+            .as_ref()
+            .filter(|tunnel| state.tunnel(&tunnel.name).is_some())
+        else {
+            return Ok(Replication::Missing);
+        };
+        let link = tunnel.name.clone();
+        let installed = self.netns.run(move || replicate::is_installed(&link)).await;
+        match installed.map_err(|source| DumpError::new("replication filters", source))? {
+            Ok(true) => Ok(Replication::Filtered),
+            Ok(false) => Ok(Replication::Missing),
+            Err(error) => {
+                self.give_up_filter(&error.to_string());
+                Ok(Replication::Unsupported)
+            }
+        }
+    }
+
+    /// Whether the filter was refused just now, and for good.
+    fn lacks_filter(&self, report: &Report) -> bool {
+        let refused = report
+            .errors
+            .iter()
+            .find(|failure| matches!(failure.change, Change::InstallFilter { .. }));
+        let Some(failure) = refused else { return false };
+        if is_transient(&failure.source) {
+            return false;
+        }
+        self.give_up_filter(&failure.source.to_string());
+        true
+    }
+
+    fn give_up_filter(&self, error: &str) {
+        self.memory.filter_unsupported.store(true, Ordering::Relaxed);
+        tracing::warn!(
+            error,
+            "no egress hook in this kernel: broadcasts of the overlay use default entries"
+        );
+    }
+
+    fn mention(&self, absent: &BTreeSet<String>) {
+        let mut known = self
+            .memory
+            .absent_sysctls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for path in absent {
+            if known.insert(path.clone()) {
+                tracing::info!(path, "no such sysctl in this network namespace: passed over");
+            }
+        }
+    }
+}
+
+/// The link went away, or memory was short: next time may be better.
+fn is_transient(error: &apply::StepError) -> bool {
+    match error {
+        apply::StepError::Refused(error) => {
+            matches!(
+                error.raw_os_error(),
+                Some(libc::ENODEV | libc::ENOMEM | libc::EINTR | libc::ENOBUFS)
+            )
+        }
+        _ => true,
+    }
+}
+
+/// Sysctls that a plan speaks of, and those of the pods that are here.
+fn paths(plan: &Plan, state: &State) -> Vec<String> {
+    let is_here = |name: &str| state.links.get(name).is_some_and(|link| link.kind == Kind::Veth);
+    let of_pods = plan
+        .pods
+        .iter()
+        .filter(|(name, _)| is_here(name))
+        .flat_map(|(name, end)| host_end_sysctls(name, end).into_keys());
+    plan.sysctls.keys().cloned().chain(of_pods).collect()
+}

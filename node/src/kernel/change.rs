@@ -1,0 +1,241 @@
+//! One step from what the kernel holds to what a plan wants. Steps name links; numbers are looked up when a
+//! step is taken, since a step before it may have made the link.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use super::state::{Family, Forward, Route, Rule, Way};
+use crate::mac::Mac;
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Write a sysctl.
+    Sysctl {
+        /// Path under `/proc/sys`.
+        path: String,
+        /// Text to write.
+        value: String,
+    },
+    /// Make the VXLAN link and set it up.
+    AddTunnel(NewTunnel),
+    /// Delete a link.
+    DeleteLink {
+        /// Its name.
+        name: String,
+    },
+    /// Change properties of a link that stays.
+    SetLink(LinkChange),
+    /// Change the outer source address of a VXLAN link.
+    SetLocal {
+        /// Name of the link.
+        name: String,
+        /// Its identifier, which the kernel wants to hear again.
+        vni: u32,
+        /// New address.
+        local: IpAddr,
+    },
+    /// Install the filter that rewrites the overlay's broadcasts.
+    InstallFilter {
+        /// Name of the VXLAN link.
+        link: String,
+    },
+    /// Add an address without a prefix route.
+    AddAddress {
+        /// Name of the link.
+        link: String,
+        /// Address and prefix length.
+        ip: IpNetwork,
+    },
+    /// Remove an address.
+    DeleteAddress {
+        /// Name of the link.
+        link: String,
+        /// Address and prefix length.
+        ip: IpNetwork,
+    },
+    /// Set the one destination of a MAC.
+    ReplaceForward(Forward),
+    /// Add a destination to those of a MAC.
+    AppendForward(Forward),
+    /// Remove one destination of a MAC.
+    DeleteForward(Forward),
+    /// Answer neighbour queries for an address.
+    AddProxy {
+        /// Name of the link.
+        link: String,
+        /// The address.
+        ip: IpAddr,
+    },
+    /// Stop answering.
+    DeleteProxy {
+        /// Name of the link.
+        link: String,
+        /// The address.
+        ip: IpAddr,
+    },
+    /// Add a route or replace that of the same destination and metric.
+    ReplaceRoute(Route),
+    /// Remove a route.
+    DeleteRoute(Route),
+    /// Add a policy rule.
+    AddRule(Rule),
+    /// Remove a policy rule.
+    DeleteRule(Rule),
+}
+
+/// New properties of a link; `None` leaves one as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkChange {
+    /// Name of the link.
+    pub name: String,
+    /// MAC.
+    pub mac: Option<Mac>,
+    /// Largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// Set it up.
+    pub up: bool,
+}
+
+/// A VXLAN link that does not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTunnel {
+    /// Name of the link.
+    pub name: String,
+    /// Name of the link below.
+    pub parent: String,
+    /// Identifier.
+    pub vni: u32,
+    /// UDP port.
+    pub port: u16,
+    /// Its MAC.
+    pub mac: Mac,
+    /// Outer source address.
+    pub local: IpAddr,
+    /// Largest inner packet in bytes.
+    pub mtu: u32,
+}
+
+impl LinkChange {
+    /// Whether there is anything to do.
+    pub fn is_empty(&self) -> bool {
+        self.mac.is_none() && self.mtu.is_none() && !self.up
+    }
+}
+
+impl Change {
+    /// The link that must exist for this step; where there is none the step waits for the next pass.
+    pub fn needs_link(&self) -> Option<&str> {
+        match self {
+            Self::AddTunnel(NewTunnel { parent: name, .. })
+            | Self::SetLink(LinkChange { name, .. })
+            | Self::SetLocal { name, .. }
+            | Self::InstallFilter { link: name }
+            | Self::AddAddress { link: name, .. }
+            | Self::DeleteAddress { link: name, .. }
+            | Self::ReplaceForward(Forward { link: name, .. })
+            | Self::AppendForward(Forward { link: name, .. })
+            | Self::DeleteForward(Forward { link: name, .. })
+            | Self::AddProxy { link: name, .. }
+            | Self::DeleteProxy { link: name, .. }
+            | Self::DeleteLink { name }
+            | Self::ReplaceRoute(Route {
+                way: Way::Link { name, .. },
+                ..
+            }) => Some(name),
+            Self::Sysctl { .. }
+            | Self::ReplaceRoute(_)
+            | Self::DeleteRoute(_)
+            | Self::AddRule(_)
+            | Self::DeleteRule(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sysctl { path, value } => write!(f, "sysctl {path} = {value}"),
+            Self::AddTunnel(new) => {
+                let NewTunnel {
+                    name,
+                    parent,
+                    vni,
+                    port,
+                    mac,
+                    local,
+                    mtu,
+                } = new;
+                write!(
+                    f,
+                    "add link {name} vni {vni} port {port} dev {parent} local {local} address {mac} mtu {mtu}"
+                )
+            }
+            Self::DeleteLink { name } => write!(f, "delete link {name}"),
+            Self::SetLink(change) => {
+                write!(f, "set link {}", change.name)?;
+                if let Some(mac) = change.mac {
+                    write!(f, " address {mac}")?;
+                }
+                if let Some(mtu) = change.mtu {
+                    write!(f, " mtu {mtu}")?;
+                }
+                if change.up { f.write_str(" up") } else { Ok(()) }
+            }
+            Self::SetLocal { name, local, .. } => write!(f, "set link {name} local {local}"),
+            Self::InstallFilter { link } => write!(f, "add replication filter on {link}"),
+            Self::AddAddress { link, ip } => write!(f, "add address {ip} on {link}"),
+            Self::DeleteAddress { link, ip } => write!(f, "delete address {ip} on {link}"),
+            Self::ReplaceForward(entry) => write!(f, "replace forwarding entry {entry}"),
+            Self::AppendForward(entry) => write!(f, "append forwarding entry {entry}"),
+            Self::DeleteForward(entry) => write!(f, "delete forwarding entry {entry}"),
+            Self::AddProxy { link, ip } => write!(f, "add proxy neighbour {ip} on {link}"),
+            Self::DeleteProxy { link, ip } => write!(f, "delete proxy neighbour {ip} on {link}"),
+            Self::ReplaceRoute(route) => write!(f, "replace route {route}"),
+            Self::DeleteRoute(route) => write!(f, "delete route {route}"),
+            Self::AddRule(rule) => write!(f, "add rule {rule}"),
+            Self::DeleteRule(rule) => write!(f, "delete rule {rule}"),
+        }
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dst {} on {}", self.mac, self.to, self.link)
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in table {}", self.destination, self.table)?;
+        match &self.way {
+            Way::Link {
+                name,
+                gateway: Some(via),
+                ..
+            } => write!(f, " via {via} dev {name}"),
+            Way::Link { name, .. } => write!(f, " dev {name}"),
+            Way::Throw => f.write_str(" throw"),
+            Way::Several(_) | Way::Other => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = match self.family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        write!(f, "{family} {}:", self.priority)?;
+        if let Some(source) = self.source {
+            write!(f, " from {source}")?;
+        }
+        if self.mark != 0 || self.mask != 0 {
+            write!(f, " fwmark {:#x}/{:#x}", self.mark, self.mask)?;
+        }
+        write!(f, " lookup {}", self.table)
+    }
+}

@@ -1,0 +1,226 @@
+//! What others change in the kernel wakes the reconciler: soon, once for many changes, and not for our own.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::mpsc::UnboundedReceiver;
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::{RouteFlags, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::{AsyncSocket, SocketAddr};
+use nix::sys::socket::{setsockopt, sockopt};
+use rtnetlink::MulticastGroup;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::Kernel;
+use super::dump::parse::table_of;
+use super::names::{HOST_END_PREFIX, TABLE_LOCAL, TABLE_MAIN, is_global_unicast};
+use super::netns::Netns;
+
+/// Room for the notifications of a few thousand changes at once.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// `NUD_PERMANENT` or `NUD_NOARP`: not learned.
+const SET: u16 = 0x80 | 0x40;
+
+pub(super) type Messages = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
+
+/// Kinds of changes since the last wake-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "a set of kinds, each of which may have changed"
+)]
+pub struct Wake {
+    /// Links other than host ends of pods.
+    pub links: bool,
+    /// Host ends of pods: made, set up or down, removed.
+    pub pods: bool,
+    /// Addresses that are not of a link alone.
+    pub addresses: bool,
+    /// Routes of tables that may be ours, or default routes.
+    pub routes: bool,
+    /// Policy rules.
+    pub rules: bool,
+    /// Forwarding entries that somebody set.
+    pub forwards: bool,
+    /// Notifications were lost: anything may have changed.
+    pub lost: bool,
+}
+
+/// Wake-ups of one namespace; dropping it ends them.
+#[derive(Debug)]
+pub struct Events {
+    shared: Arc<Shared>,
+    debounce: Duration,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    wake: Wake,
+    closed: bool,
+}
+
+impl Kernel {
+    /// Subscribes to changes by others. From here on nothing is missed; what came before is for a dump.
+    /// `debounce` is how long after a first change more of them are waited for.
+    pub async fn events(&self, debounce: Duration) -> io::Result<Events> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv4Rule,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv6Route,
+            MulticastGroup::Ipv6Rule,
+        ];
+        let messages = subscribe(&self.netns, &groups).await?;
+        let shared = Arc::new(Shared::default());
+        let task = tokio::spawn(gather(messages, self.port, Arc::clone(&shared)));
+        Ok(Events {
+            shared,
+            debounce,
+            task,
+        })
+    }
+}
+
+impl Events {
+    /// Waits for changes and gathers for a moment. `None`: the socket is gone, subscribe again and compare
+    /// everything. May be dropped while it waits: nothing is forgotten.
+    pub async fn next(&mut self) -> Option<Wake> {
+        loop {
+            let changed = self.shared.changed.notified();
+            if self.shared.is_due() {
+                break;
+            }
+            changed.await;
+        }
+        tokio::time::sleep(self.debounce).await;
+        self.shared.take()
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn is_due(&self) -> bool {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.closed || pending.wake != Wake::default()
+    }
+
+    fn take(&self) -> Option<Wake> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let wake = std::mem::take(&mut pending.wake);
+        (wake != Wake::default() || !pending.closed).then_some(wake)
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_waiters();
+    }
+}
+
+/// Folds notifications as they come, so that they take no room however long nobody asks.
+async fn gather(mut messages: Messages, own_port: u32, shared: Arc<Shared>) {
+    while let Some((message, _)) = messages.next().await {
+        // The kernel names the socket whose request caused a change.
+        if message.header.port_number == own_port && own_port != 0 {
+            continue;
+        }
+        let mut wake = Wake::default();
+        mark(&message.payload, &mut wake);
+        if wake != Wake::default() {
+            shared.add(|pending| mark(&message.payload, &mut pending.wake));
+        }
+    }
+    shared.add(|pending| pending.closed = true);
+}
+
+/// Opens a socket of its own: requests on it could be confused with notifications.
+pub(super) async fn subscribe(netns: &Netns, groups: &[MulticastGroup]) -> io::Result<Messages> {
+    let groups = groups.to_vec();
+    let open = move || {
+        let (mut connection, _, messages) = rtnetlink::new_multicast_connection(&groups)?;
+        let socket = connection.socket_mut().socket_mut();
+        // Beyond the limit for users if we may, else as much as that.
+        if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+        }
+        Ok::<_, io::Error>((connection, messages))
+    };
+    let (connection, messages) = netns.run(open).await??;
+    tokio::spawn(connection);
+    Ok(messages)
+}
+
+/// What a notification says to a reconciler.
+fn mark(payload: &NetlinkPayload<RouteNetlinkMessage>, wake: &mut Wake) {
+    use RouteNetlinkMessage as M;
+    match payload {
+        NetlinkPayload::Overrun(_) => wake.lost = true,
+        NetlinkPayload::InnerMessage(M::NewLink(link) | M::DelLink(link)) => mark_link(link, wake),
+        NetlinkPayload::InnerMessage(M::NewAddress(address) | M::DelAddress(address)) => {
+            wake.addresses |= is_of_interest(address);
+        }
+        NetlinkPayload::InnerMessage(M::NewRoute(route) | M::DelRoute(route)) => {
+            wake.routes |= may_be_ours(route);
+        }
+        NetlinkPayload::InnerMessage(M::NewRule(_) | M::DelRule(_)) => wake.rules = true,
+        NetlinkPayload::InnerMessage(M::NewNeighbour(entry) | M::DelNeighbour(entry)) => {
+            wake.forwards |= is_set_forward(entry);
+        }
+        _ => {}
+    }
+}
+
+fn mark_link(link: &LinkMessage, wake: &mut Wake) {
+    // Ports of bridges are told of again as such.
+    if link.header.interface_family == AddressFamily::Bridge {
+        return;
+    }
+    let name = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    });
+    if name.is_some_and(|name| name.starts_with(HOST_END_PREFIX)) {
+        wake.pods = true;
+    } else {
+        wake.links = true;
+    }
+}
+
+fn is_of_interest(address: &AddressMessage) -> bool {
+    address.attributes.iter().any(|attribute| match attribute {
+        AddressAttribute::Address(ip) | AddressAttribute::Local(ip) => is_global_unicast(*ip),
+        _ => false,
+    })
+}
+
+fn may_be_ours(route: &RouteMessage) -> bool {
+    let table = table_of(route);
+    let in_main = table == TABLE_MAIN && route.header.destination_prefix_length == 0;
+    let elsewhere = table != TABLE_MAIN && table != TABLE_LOCAL;
+    (in_main || elsewhere) && !route.header.flags.contains(RouteFlags::Cloned)
+}
+
+fn is_set_forward(entry: &NeighbourMessage) -> bool {
+    entry.header.family == AddressFamily::Bridge && u16::from(entry.header.state) & SET != 0
+}
