@@ -12,6 +12,7 @@
 pub mod cgroup;
 pub mod chart;
 pub mod cluster;
+pub mod compare;
 mod control;
 pub mod demo;
 pub mod diagnose;

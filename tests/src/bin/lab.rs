@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::node::Plugin;
 use hybridnet_tests::state::State;
-use hybridnet_tests::{demo, keeper, node_init, prepare, progress};
+use hybridnet_tests::{compare, demo, keeper, node_init, prepare, progress};
 
 /// A Kubernetes cluster in network namespaces of this machine.
 #[derive(Parser)]
@@ -44,6 +44,15 @@ enum Action {
         /// How many nodes.
         #[arg(long, default_value_t = 3)]
         nodes: usize,
+    },
+    /// Figures: forty pods beside the plain plugins, memory, sizes.
+    Compare {
+        /// Rounds that count, after one that does not.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How many times the plain plugins' time is still good.
+        #[arg(long, default_value_t = 1.15)]
+        limit: f64,
     },
     /// End a cluster, or all of them, whatever state they are in.
     Down {
@@ -118,6 +127,7 @@ async fn run(name: &str, command: Action) -> Result<()> {
         Action::Prepare => prepare::prepare().map(drop),
         Action::Up { nodes, plugin, image } => up(name, nodes, plugin, image).await,
         Action::Demo { nodes } => demo::run(name, nodes).await,
+        Action::Compare { rounds, limit } => compare::run(rounds, limit).await,
         Action::Down { all } => {
             let clusters = if all { State::all() } else { vec![State::of(name)?] };
             clusters.iter().try_for_each(State::end)
