@@ -11,6 +11,8 @@ pub mod address;
 #[cfg(feature = "crd")]
 pub mod feature_gates;
 #[cfg(feature = "crd")]
+pub mod generated;
+#[cfg(feature = "crd")]
 pub mod ip_instance;
 #[cfg(feature = "crd")]
 pub mod mac;

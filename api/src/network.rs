@@ -61,6 +61,16 @@ use crate::nullable;
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(
+    validation = Rule::new("!has(self.type) || self.type != 'Overlay' || has(self.netID)")
+        .message("an Overlay network needs netID, its VXLAN network identifier"),
+    validation = Rule::new("(has(self.type) && self.type != '' ? self.type : 'Underlay') == \
+        (has(oldSelf.type) && oldSelf.type != '' ? oldSelf.type : 'Underlay')")
+        .message("type cannot change: create another network"),
+    validation = Rule::new("has(self.netID) == has(oldSelf.netID) && \
+        (!has(self.netID) || self.netID == oldSelf.netID)")
+        .message("netID cannot change: create another network")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkSpec {
     /// Nodes of an Underlay network: those that carry every pair as a label. Empty for Overlay
@@ -76,9 +86,13 @@ pub struct NetworkSpec {
     #[serde(default, rename = "netID", skip_serializing_if = "Option::is_none")]
     pub net_id: Option<i32>,
     /// `Underlay` (the default), `Overlay` or `GlobalBGP`.
+    #[x_kube(validation = Rule::new("self in ['', 'Underlay', 'Overlay', 'GlobalBGP']")
+        .message("use Underlay, Overlay or GlobalBGP; absent means Underlay"))]
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
     /// `VLAN`, `BGP`, `VXLAN` or `GlobalBGP`; the default depends on the type.
+    #[x_kube(validation = Rule::new("self in ['', 'VLAN', 'BGP', 'VXLAN', 'GlobalBGP']")
+        .message("use VLAN, BGP, VXLAN or GlobalBGP; absent means the default of the type"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     /// Settings of BGP networks.

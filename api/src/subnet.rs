@@ -44,6 +44,7 @@ pub struct SubnetSpec {
     #[serde(default, rename = "netID", skip_serializing_if = "Option::is_none")]
     pub net_id: Option<i32>,
     /// Name of the Network that this subnet belongs to.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("network cannot change: create another subnet"))]
     pub network: String,
     /// Switches of this subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,12 +52,19 @@ pub struct SubnetSpec {
 }
 
 /// Addresses as users write them.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressRange {
     /// `"4"` or `"6"`.
+    #[x_kube(
+        validation = Rule::new("self in ['4', '6']").message("use \"4\" or \"6\""),
+        validation = Rule::new("self == oldSelf").message("version cannot change: create another subnet")
+    )]
     pub version: String,
     /// Network address and prefix length, without host bits.
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9A-Fa-f:.]+/[0-9]{1,3}$')")
+        .message("use a network address and a prefix length, such as 10.0.0.0/16 or fd00::/112"))]
     pub cidr: String,
     /// First usable address; absent means the first one after the network address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
