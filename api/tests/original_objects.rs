@@ -76,7 +76,8 @@ fn networks_survive() {
     let empty = json!({"lastAllocatedSubnet": "", "subnetList": null, "nodeList": null, "statistics": null});
     survives::<Network>(object(
         "Network",
-        json!({"spec": {"netID": 1, "nodeSelector": null}, "status": empty}),
+        &json!({"netID": 1, "nodeSelector": null}),
+        &empty,
     ));
 }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event, InitialListStrategy, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
@@ -26,26 +26,32 @@ where
 {
     let config = config.timeout(WATCH_SECONDS);
     let url = api.resource_url().to_owned();
-    let streaming = config.clone().streaming_lists();
-    if let Err(error) = follow(api.clone(), streaming, &url, &mut sink, refuses_streaming).await {
-        info!(url, %error, "streaming lists refused, listing in pages");
-    }
-    while let Err(error) = follow(api.clone(), config.clone(), &url, &mut sink, |_| false).await {
-        warn!(url, %error, "watch begins anew");
+    let mut config = config.streaming_lists();
+    while let Err(error) = follow(api.clone(), config.clone(), &url, &mut sink).await {
+        if is_gone(&error) {
+            info!(
+                url,
+                "the history that the watch would go on from is gone, listing again"
+            );
+            sleep(FIRST_PAUSE).await;
+        } else {
+            info!(url, %error, "streaming lists refused, listing in pages");
+            config.initial_list_strategy = InitialListStrategy::default();
+        }
     }
 }
 
-/// Follows one stream until it ends or `fatal` says that an error cannot pass.
+/// Follows one stream until an error that trying again does not cure.
 async fn follow<K>(
     api: Api<K>,
     config: Config,
     url: &str,
     sink: &mut impl FnMut(Event<K>),
-    fatal: impl Fn(&watcher::Error) -> bool,
 ) -> Result<(), watcher::Error>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    let streaming = config.initial_list_strategy == InitialListStrategy::StreamingList;
     let mut stream = pin!(watcher(api, config));
     let mut pause = FIRST_PAUSE;
     while let Some(event) = stream.next().await {
@@ -54,7 +60,7 @@ where
                 pause = FIRST_PAUSE;
                 sink(event);
             }
-            Err(error) if fatal(&error) => return Err(error),
+            Err(error) if (streaming && refuses_streaming(&error)) || is_gone(&error) => return Err(error),
             Err(error) => {
                 // A restart of the server is ordinary; what lasts is worth a look.
                 if pause == FIRST_PAUSE {
@@ -87,6 +93,11 @@ fn refuses_streaming(error: &watcher::Error) -> bool {
         || status.code == 500 && about_it.iter().any(|word| status.message.contains(word))
 }
 
+/// The library lists again when a watch ends by such an event, but not when it begins by such an answer.
+fn is_gone(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -115,8 +126,9 @@ mod tests {
             () = feed => {}
             _ = ready.recv() => {}
         }
-        let events = events.lock().unwrap().clone();
-        events
+        // More may have come before the reader's turn.
+        let events = events.lock().unwrap();
+        events.iter().take(wanted).cloned().collect()
     }
 
     fn list() -> Answer {

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Parser};
+use hybridnet_api::feature_gates::FeatureGates;
+use hybridnet_api::pod::go_bool;
+
+pub mod selector;
 
 /// What the manager is told when it starts.
 #[derive(Parser, Clone, Debug)]
@@ -17,7 +21,7 @@ use clap::{ArgAction, Parser};
 pub struct Flags {
     /// Whether a stateful pod keeps its addresses when it does not say.
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+          default_missing_value = "true", value_parser = switch, action = ArgAction::Set)]
     pub default_ip_retain: bool,
 
     /// Kinds of controllers whose pods are stateful, separated by commas.
@@ -138,42 +142,6 @@ pub enum FlagError {
         /// What was given.
         value: String,
     },
-    /// A gate that nobody knows.
-    #[error("unknown feature gate {0:?}: use MultiCluster, VMIPRetain, AllAlpha or AllBeta")]
-    Gate(String),
-}
-
-/// Optional features, all off by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FeatureGates {
-    /// Pods of other clusters are reachable.
-    pub multi_cluster: bool,
-    /// Pods of `KubeVirt` virtual machines keep their addresses.
-    pub vm_ip_retain: bool,
-}
-
-impl FromStr for FeatureGates {
-    type Err = FlagError;
-
-    fn from_str(value: &str) -> Result<Self, FlagError> {
-        let mut gates = Self::default();
-        let mut all_alpha = None;
-        let (mut multi_cluster, mut vm_ip_retain) = (None, None);
-        for (name, value) in pairs(value)? {
-            let value = go_bool(value)?;
-            match name {
-                "MultiCluster" => multi_cluster = Some(value),
-                "VMIPRetain" => vm_ip_retain = Some(value),
-                "AllAlpha" => all_alpha = Some(value),
-                "AllBeta" => {}
-                other => return Err(FlagError::Gate(other.to_owned())),
-            }
-        }
-        // Both gates are alpha; one that is named wins over the group.
-        gates.multi_cluster = multi_cluster.or(all_alpha).unwrap_or_default();
-        gates.vm_ip_retain = vm_ip_retain.or(all_alpha).unwrap_or_default();
-        Ok(gates)
-    }
 }
 
 /// How many objects each controller works on at once.
@@ -219,12 +187,8 @@ fn pairs(value: &str) -> Result<Vec<(&str, &str)>, FlagError> {
         .collect()
 }
 
-fn go_bool(value: &str) -> Result<bool, FlagError> {
-    match value {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        other => Err(FlagError::Boolean(other.to_owned())),
-    }
+fn switch(value: &str) -> Result<bool, FlagError> {
+    go_bool(value).ok_or_else(|| FlagError::Boolean(value.to_owned()))
 }
 
 #[cfg(test)]
@@ -292,12 +256,5 @@ mod tests {
             let error = parse(&[argument]).unwrap_err().to_string();
             assert!(error.contains(said), "{argument}: {error}");
         }
-    }
-
-    #[test]
-    fn a_named_gate_wins_over_its_group() {
-        let gates: FeatureGates = "AllAlpha=true,VMIPRetain=false,AllBeta=true".parse().unwrap();
-
-        assert!(gates.multi_cluster && !gates.vm_ip_retain);
     }
 }

@@ -1,22 +1,35 @@
 //! hybridnet-manager: gives addresses to pods and keeps what the API says about networks true.
-
-use std::process::ExitCode;
+//!
+//! From the outside in: [`run`](mod@run) is the life of the process, [`lease`] decides who may write and
+//! [`client`] enforces it; [`feed`]s fill the [`world`], which wakes the controllers through their
+//! [`queue`]s: [`pod`], [`ip_instance`], [`network`], [`subnet`] and [`node`].
 
 pub mod client;
+pub mod conditions;
+pub mod context;
 pub mod events;
 pub mod feed;
+#[cfg(test)]
+mod fixtures;
 pub mod flags;
 pub mod health;
+pub mod ip_instance;
 pub mod lease;
+mod logs;
 pub mod metrics;
+pub mod network;
+pub mod node;
+pub mod patch;
+pub mod pod;
 pub mod queue;
+pub mod quota;
+pub mod run;
+#[cfg(test)]
+mod scenarios;
+pub mod subnet;
 #[cfg(test)]
 mod testing;
 pub mod world;
 
 pub use flags::Flags;
-
-/// Runs the manager until it is told to stop or cannot go on.
-pub fn run(_flags: Flags) -> ExitCode {
-    ExitCode::FAILURE
-}
+pub use run::run;

@@ -7,6 +7,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
+pub(crate) mod cluster;
+
 /// One request that the code under test sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {

@@ -1,3 +1,320 @@
-//! What the API server says, as far as the manager cares.
+//! What the API server says, as far as the manager cares, and who has to know when it changes.
+//!
+//! ```text
+//!   feeds (one watch a kind) ──┐                 ┌─► queues ─► controllers
+//!                              ▼                 │                 │
+//!                     World { stores, index, addresses }           │
+//!                              ▲                                   │
+//!                              └──────── answers to our writes ◄───┘
+//! ```
+//!
+//! All of it sits behind one lock that is never held across an await; what happens under it takes
+//! microseconds. A change goes first into its store, then into the allocator, then to the queues, so a
+//! controller that is woken never sees less than what woke it.
 
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hybridnet_api::pod::name_label;
+use hybridnet_api::{IpInstance, Network, Subnet};
+use hybridnet_ipam::Reservation;
+use k8s_openapi::api::core::v1 as core;
+use kube::Resource;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::world::addresses::Addresses;
+use crate::world::index::Index;
+use crate::world::pod::Pod;
+use crate::world::store::{Change, Key, Store};
+use crate::world::topology::Topology;
+
+pub mod addresses;
+pub mod index;
+mod kinds;
+pub mod pod;
 pub mod store;
+pub mod topology;
+
+/// A node: its labels say all.
+pub type Node = PartialObjectMeta<core::Node>;
+/// A namespace: its annotations and labels say all.
+pub type Namespace = PartialObjectMeta<core::Namespace>;
+
+/// From one status of the same object to the next: a hundred pods must not cost a hundred writes.
+const STATUS_PACE: Duration = Duration::from_millis(200);
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub struct State {
+    /// All Networks.
+    pub networks: Store<Network>,
+    /// All Subnets.
+    pub subnets: Store<Subnet>,
+    /// All `IPInstance`s.
+    pub ip_instances: Store<IpInstance>,
+    /// All nodes.
+    pub nodes: Store<Node>,
+    /// All pods, also those without an address of ours.
+    pub pods: Store<Pod>,
+    /// All namespaces.
+    pub namespaces: Store<Namespace>,
+    /// Look-ups of `IPInstance`s.
+    pub index: Index,
+    /// Who holds which address.
+    pub addresses: Addresses,
+    /// Pods that found no free address, by network.
+    waiting: HashMap<String, BTreeSet<Key>>,
+    /// Whether the allocator has been built.
+    started: bool,
+}
+
+/// Who shall look at the world.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wake {
+    /// The controller of a pod.
+    Pod(Key),
+    /// The controllers of all pods that failed.
+    FailedPods,
+    /// The controller of an `IPInstance`.
+    IpInstance(Key),
+    /// The controller of a Network.
+    Network(String),
+    /// The controller of a Subnet.
+    Subnet(String),
+    /// The controller of a Node.
+    Node(String),
+}
+
+/// A kind that is watched.
+pub trait Kind:
+    Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+    /// Where objects of the kind are kept.
+    fn store(state: &mut State) -> &mut Store<Self>;
+
+    /// Takes away what nobody asks for, before the object is kept.
+    fn slim(&mut self) {
+        self.meta_mut().managed_fields = None;
+    }
+
+    /// Keeps look-ups true.
+    fn index(_state: &mut State, _change: &Change<Self>) {}
+
+    /// Keeps the allocator true, and says who has to look.
+    fn changed(state: &mut State, change: &Change<Self>) -> Vec<Wake>;
+}
+
+/// One queue a controller.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    /// Pods.
+    pub pods: Queue<Key>,
+    /// `IPInstance`s.
+    pub ip_instances: Queue<Key>,
+    /// Networks.
+    pub networks: Queue<Key>,
+    /// Subnets.
+    pub subnets: Queue<Key>,
+    /// Nodes.
+    pub nodes: Queue<Key>,
+}
+
+impl Queues {
+    fn new() -> Self {
+        Self {
+            pods: Queue::new("Pod", Duration::ZERO),
+            ip_instances: Queue::new("IPInstance", Duration::ZERO),
+            networks: Queue::new("NetworkStatus", STATUS_PACE),
+            subnets: Queue::new("SubnetStatus", STATUS_PACE),
+            nodes: Queue::new("Node", STATUS_PACE),
+        }
+    }
+
+    /// Passes a wake on.
+    pub fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::Pod(key) => self.pods.add(key),
+            Wake::FailedPods => self.pods.hasten(),
+            Wake::IpInstance(key) => self.ip_instances.add(key),
+            Wake::Network(name) => self.networks.add(Key::cluster(&name)),
+            Wake::Subnet(name) => self.subnets.add(Key::cluster(&name)),
+            Wake::Node(name) => self.nodes.add(Key::cluster(&name)),
+        }
+    }
+}
+
+/// The state, shared by feeds and controllers.
+#[derive(Debug)]
+pub struct World {
+    state: Mutex<State>,
+    queues: Queues,
+    started: watch::Sender<bool>,
+    metrics: Arc<Metrics>,
+}
+
+impl World {
+    /// Knows nothing yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            state: Mutex::default(),
+            queues: Queues::new(),
+            started: watch::Sender::new(false),
+            metrics,
+        }
+    }
+
+    /// Takes in one event of a watch. With the last list that completes, the allocator is built and
+    /// everything is looked at once.
+    pub fn feed<K: Kind>(&self, mut event: Event<K>) {
+        if let Event::Apply(object) | Event::InitApply(object) = &mut event {
+            object.slim();
+        }
+        let mut state = self.lock();
+        let changes = K::store(&mut state).apply(event);
+        let mut wakes = taken_in(&mut state, &changes);
+        if !state.started && state.is_synced() {
+            wakes = state.start();
+            self.started.send_replace(true);
+            info!(addresses = state.ip_instances.iter().count(), "the API is known");
+        }
+        self.conclude(state, wakes);
+    }
+
+    /// Takes in the answer to a write of ours.
+    pub fn learn<K: Kind>(&self, mut object: K) {
+        object.slim();
+        let mut state = self.lock();
+        let change = K::store(&mut state).learn(object);
+        let wakes = taken_in(&mut state, change.as_slice());
+        self.conclude(state, wakes);
+    }
+
+    /// Looks at or changes the state. What `f` does must be short: everybody else waits.
+    pub fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.lock())
+    }
+
+    /// Ends a reservation: `written` of its addresses have an object. The others are free again, and whoever
+    /// waits for one is woken.
+    pub fn settle(&self, reservation: Reservation, written: &[IpAddr]) {
+        let returned = reservation.addresses().len() > written.len();
+        let network = reservation
+            .addresses()
+            .first()
+            .map(|address| address.network.clone());
+        let mut state = self.lock();
+        state.addresses.settle(reservation, written);
+        let waiting = network
+            .filter(|_| returned)
+            .map(|network| state.waited_for(&network));
+        let wakes = waiting.into_iter().flatten().collect();
+        self.conclude(state, wakes);
+    }
+
+    /// Waits until everything has been listed.
+    pub async fn started(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.started.subscribe().wait_for(|started| *started).await;
+    }
+
+    /// One queue a controller.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    fn conclude(&self, state: MutexGuard<'_, State>, wakes: Vec<Wake>) {
+        self.metrics.set_addresses_set_aside(state.addresses.set_aside());
+        self.metrics
+            .set_subnets_conflicting(state.addresses.conflicting_subnets());
+        drop(state);
+        for wake in wakes {
+            self.queues.wake(wake);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn taken_in<K: Kind>(state: &mut State, changes: &[Change<K>]) -> Vec<Wake> {
+    let mut wakes = vec![];
+    for change in changes {
+        K::index(state, change);
+        if state.started {
+            wakes.extend(K::changed(state, change));
+        }
+    }
+    wakes
+}
+
+impl State {
+    /// Which nodes carry which networks.
+    pub fn topology(&self) -> Topology<'_> {
+        Topology::new(self.networks.iter())
+    }
+
+    /// The objects of a pod; `pod` carries the pod's name.
+    pub fn instances_of(&self, pod: &Key) -> Vec<Arc<IpInstance>> {
+        self.labelled(&Key {
+            namespace: pod.namespace.clone(),
+            name: name_label(&pod.name),
+        })
+    }
+
+    /// The objects of a pod; `label` carries the label form of the pod's name.
+    pub fn labelled(&self, label: &Key) -> Vec<Arc<IpInstance>> {
+        let objects = self.index.of_pod(label);
+        objects
+            .filter_map(|key| self.ip_instances.get(&key).cloned())
+            .collect()
+    }
+
+    /// Remembers that a pod waits for an address of the network.
+    pub fn wait_for(&mut self, network: &str, pod: Key) {
+        self.waiting.entry(network.to_owned()).or_default().insert(pod);
+    }
+
+    /// The pods that wait for an address of the network; they no longer do.
+    fn waited_for(&mut self, network: &str) -> impl Iterator<Item = Wake> + use<> {
+        let pods = self.waiting.remove(network).unwrap_or_default();
+        pods.into_iter().map(Wake::Pod)
+    }
+
+    fn is_synced(&self) -> bool {
+        self.networks.is_synced()
+            && self.subnets.is_synced()
+            && self.ip_instances.is_synced()
+            && self.nodes.is_synced()
+            && self.pods.is_synced()
+            && self.namespaces.is_synced()
+    }
+
+    /// Builds the allocator; from now on changes are passed on as they come.
+    fn start(&mut self) -> Vec<Wake> {
+        for instance in self.ip_instances.iter() {
+            self.addresses.adopt(instance);
+        }
+        self.addresses.refresh_all(&self.networks, &self.subnets);
+        self.started = true;
+        let keys = |wake: fn(Key) -> Wake| move |key: &Key| wake(key.clone());
+        let names = |wake: fn(String) -> Wake| move |key: &Key| wake(key.name.clone());
+        let (networks, subnets) = (self.networks.keys(), self.subnets.keys());
+        networks
+            .map(names(Wake::Network))
+            .chain(subnets.map(names(Wake::Subnet)))
+            .chain(self.nodes.keys().map(names(Wake::Node)))
+            .chain(self.pods.keys().map(keys(Wake::Pod)))
+            .chain(self.ip_instances.keys().map(keys(Wake::IpInstance)))
+            .collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! The controller of `IPInstance`s: lets go of those that nobody needs (control-plane spec 4.6).
+//!
+//! An address is free when its object is gone from the API, and the allocator learns that from the watch,
+//! not from here. What is done here is to take the finalizer away once the object is being deleted, and
+//! to delete the object of a pod that is gone.
+//!
+//! The garbage collector deletes the latter too, but it is slow when many pods end. It is safe not to
+//! wait for it: objects are made for pods that we see only, so a pod that we do not see any more, by its
+//! UID, is gone from the API, and the kubelet lets a pod go only when its sandbox is no more. The UID of
+//! the object is a precondition of the deletion.
+
+use std::sync::Arc;
+
+use hybridnet_api::IpInstance;
+use hybridnet_api::names::{finalizer, reason};
+use kube::Resource;
+use kube::api::{DeleteParams, Preconditions};
+use tracing::{info, warn};
+
+use crate::context::{Context, WriteError, is_not_found, without_finalizer};
+use crate::events::source;
+use crate::queue::Outcome;
+use crate::world::State;
+use crate::world::addresses::address_of;
+use crate::world::pod::Pod;
+use crate::world::store::Key;
+
+/// What is to be done about one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Nothing,
+    Delete,
+    LetGo,
+}
+
+/// Looks at one object.
+pub async fn reconcile(context: Context, key: Key) -> Result<Outcome, WriteError> {
+    let seen = context.world.with(|state| {
+        let instance = state.ip_instances.get(&key)?.clone();
+        let step = step(&instance, pod_of(state, &key, &instance).as_deref());
+        Some((step, trouble(state, &instance), instance))
+    });
+    let Some((step, trouble, instance)) = seen else {
+        return Ok(Outcome::Done);
+    };
+    if let Some(trouble) = trouble {
+        warn!(object = %key, trouble, "address set aside");
+        let announcer = context.announcer.of(source::IP_INSTANCE);
+        announcer.warning(instance.as_ref(), reason::INVALID_SPEC, trouble);
+    }
+    match step {
+        Step::Nothing => {}
+        Step::Delete => delete(&context, &instance).await?,
+        Step::LetGo => let_go(&context, &key, &instance).await?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Deletes an object; if it is gone already, or another one has its name by now, that is well.
+pub async fn delete(context: &Context, instance: &Arc<IpInstance>) -> Result<(), WriteError> {
+    let key = Key::of(instance.as_ref());
+    info!(object = %key, ip = instance.spec.address.ip, "deleting");
+    let options = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: instance.metadata.uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    let api = context.in_namespace::<IpInstance>(&key.namespace);
+    match api.delete(&key.name, &options).await {
+        Ok(answer) => {
+            if let Some(object) = answer.left() {
+                context.world.learn(object);
+            }
+            Ok(())
+        }
+        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(()),
+        Err(error) => Err(WriteError::new::<IpInstance>("delete", &key, error)),
+    }
+}
+
+async fn let_go(context: &Context, key: &Key, instance: &IpInstance) -> Result<(), WriteError> {
+    let Some(patch) = without_finalizer(instance, finalizer::IP_ALLOCATED) else {
+        return Ok(());
+    };
+    let api = context.in_namespace::<IpInstance>(&key.namespace);
+    context.patch(&api, key, &patch).await
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+/// The pod that the object is bound to, if it is still there.
+fn pod_of(state: &State, key: &Key, instance: &IpInstance) -> Option<Arc<Pod>> {
+    let binding = instance.spec.binding.as_ref()?;
+    let pod = state.pods.get(&Key {
+        namespace: key.namespace.clone(),
+        name: binding.pod_name.clone(),
+    })?;
+    (pod.uid() == binding.pod_uid).then(|| pod.clone())
+}
+
+/// `pod` is the one that the object is bound to.
+fn step(instance: &IpInstance, pod: Option<&Pod>) -> Step {
+    if instance.meta().deletion_timestamp.is_some() {
+        // Deleted together with its pod, in the foreground, it may be marked long before the pod has
+        // ended: another pod must not get the address while this one runs.
+        let needed = pod.is_some_and(|pod| pod.is_terminating() && pod.runs());
+        let held = instance
+            .meta()
+            .finalizers
+            .iter()
+            .flatten()
+            .any(|one| one == finalizer::IP_ALLOCATED);
+        return if held && !needed {
+            Step::LetGo
+        } else {
+            Step::Nothing
+        };
+    }
+    let Some(binding) = &instance.spec.binding else {
+        return Step::Nothing;
+    };
+    let plain = binding.referred_object.kind == "Pod" && !binding.pod_uid.is_empty();
+    if plain && pod.is_none() {
+        Step::Delete
+    } else {
+        Step::Nothing
+    }
+}
+
+/// What keeps the address of an object out of use, for its owner to read.
+fn trouble(state: &State, instance: &IpInstance) -> Option<String> {
+    if address_of(instance).is_none() {
+        let ip = &instance.spec.address.ip;
+        return Some(format!(
+            "spec.address.ip {ip:?} is not an address: delete this IPInstance"
+        ));
+    }
+    let rivals = state.addresses.rivals(instance);
+    let first = rivals.first()?;
+    Some(format!(
+        "IPInstance {first} has address {} of network {} too: delete the pod of one of them; the address \
+         is not given to others until then",
+        instance.spec.address.ip, instance.spec.network
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{instance, pod};
+
+    #[test]
+    fn the_object_of_a_plain_pod_that_is_gone_is_deleted() {
+        let bound = instance("ns", "10.0.0.2").pod("p").build();
+
+        assert_eq!(step(&bound, None), Step::Delete);
+        assert_eq!(step(&bound, Some(&pod("p").build())), Step::Nothing);
+    }
+
+    #[test]
+    fn the_object_of_a_workload_and_one_that_nobody_has_stay() {
+        let mut stateful = instance("ns", "10.0.0.2").pod("p").build();
+        stateful.spec.binding.as_mut().unwrap().referred_object.kind = "StatefulSet".to_owned();
+
+        assert_eq!(step(&stateful, None), Step::Nothing);
+        assert_eq!(step(&instance("ns", "10.0.0.2").build(), None), Step::Nothing);
+    }
+
+    #[test]
+    fn an_object_that_is_being_deleted_is_let_go_when_its_pod_has_ended() {
+        let dying = instance("ns", "10.0.0.2").pod("p").terminating().build();
+        let ending = pod("p").on("n").terminating();
+
+        assert_eq!(
+            step(&dying, Some(&ending.clone().container(true).build())),
+            Step::Nothing
+        );
+        assert_eq!(step(&dying, Some(&ending.container(false).build())), Step::LetGo);
+        assert_eq!(step(&dying, None), Step::LetGo);
+    }
+
+    #[test]
+    fn an_object_without_our_finalizer_is_not_ours_to_let_go() {
+        let mut dying = instance("ns", "10.0.0.2").pod("p").terminating().build();
+        dying.metadata.finalizers = Some(vec!["theirs".to_owned()]);
+
+        assert_eq!(step(&dying, None), Step::Nothing);
+    }
+}
