@@ -22,6 +22,7 @@ mod events;
 mod expressions;
 #[cfg(test)]
 mod fixtures;
+pub mod legacy;
 mod print;
 mod ranges;
 mod rules;

@@ -30,6 +30,11 @@ pub fn number(bytes: &[u8], kind: u16) -> Option<u32> {
     Some(u32::from_be_bytes(attribute(bytes, kind)?.try_into().ok()?))
 }
 
+/// A number of eight bytes.
+pub fn long(bytes: &[u8], kind: u16) -> Option<u64> {
+    Some(u64::from_be_bytes(attribute(bytes, kind)?.try_into().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,8 @@ use netlink_packet_netfilter::nftables::{
     SetElementMessage, SetMessage, TableAttribute, TableMessage,
 };
 
+use netlink_packet_netfilter::NetfilterProtoFamily::Inet;
+
 use super::attributes::{attribute, attributes, number, text};
 use super::expressions::LINK_NAME_LEN;
 use super::ranges::{highest, predecessor};
@@ -127,7 +129,7 @@ pub fn shape(socket: &mut Socket) -> Result<Option<Shape>, Error> {
 fn chains(socket: &mut Socket) -> Result<BTreeMap<String, ChainShape>, Error> {
     // The kernel gives the chains of all tables of the family.
     let question = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
-    let answers = socket.list("chains", question)?;
+    let answers = socket.list("chains", Inet, question)?;
     Ok(answers
         .iter()
         .map(Vec::as_slice)
@@ -150,7 +152,7 @@ fn read_rules(socket: &mut Socket, chains: &mut BTreeMap<String, ChainShape>) ->
     let of_table = RuleMessage {
         attributes: vec![RuleAttribute::Table(NAME.to_owned())],
     };
-    for answer in socket.list("rules", NfTablesMessage::GetRule(of_table))? {
+    for answer in socket.list("rules", Inet, NfTablesMessage::GetRule(of_table))? {
         let rule = answer.as_slice();
         if text(rule, NFTA_RULE_TABLE) != Some(NAME) {
             continue;
@@ -169,7 +171,7 @@ fn sets(socket: &mut Socket) -> Result<BTreeMap<String, SetShape>, Error> {
     let of_table = SetMessage {
         attributes: vec![SetAttribute::Table(NAME.to_owned())],
     };
-    let answers = socket.list("sets", NfTablesMessage::GetSet(of_table))?;
+    let answers = socket.list("sets", Inet, NfTablesMessage::GetSet(of_table))?;
     Ok(answers
         .iter()
         .map(Vec::as_slice)
@@ -191,7 +193,7 @@ pub fn elements(socket: &mut Socket, set: &Set) -> Result<Option<BTreeSet<Elemen
         SetElementList::Set(set.name.to_string()),
     ];
     let question = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-    let answers = socket.list("elements", question)?;
+    let answers = socket.list("elements", Inet, question)?;
     let raw = answers
         .iter()
         .filter_map(|answer| attribute(answer, NFTA_SET_ELEM_LIST_ELEMENTS))

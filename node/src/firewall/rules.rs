@@ -2,7 +2,7 @@
 //!
 //! One table of family `inet`: all that we match and do exists there since Linux 5.2 (the concatenated set of
 //! the loop guard since 5.6), one transaction replaces both families, and a dump of it does not walk through
-//! kube-proxy's chains, which are in `ip` and `ip6`.
+//! kube-proxy's chains, which are in `ip` and `ip6`. Only a kernel built without IPv6 has no `inet`.
 //!
 //! ```text
 //!            conntrack   ours        kube-proxy                             ours  kube-proxy      ours
@@ -182,7 +182,8 @@ fn chains(ruleset: &Ruleset) -> Vec<Chain> {
 
 /// What an overlay pod answers to a node that asked it goes back through the tunnel, as the question came. The
 /// test of the original destination is for IPVS, whose translations conntrack does not show: such a flow came
-/// to an address of ours, and its answer goes back from it.
+/// to an address of ours, and its answer goes back from it. An untracked packet is not marked: nobody can say
+/// whether it answers anything.
 fn answers_a_node(family: Family) -> Vec<Match> {
     vec![
         Match::Family(family),
@@ -249,6 +250,7 @@ fn reject_unknown(family: Family, vxlan: &LinkName) -> Rule {
 }
 
 /// An underlay pod that is not here is not reached through us: the network would send the packet back to us.
+/// For each link only with the subnets that the ruleset gives it.
 fn drop_loops(family: Family) -> Rule {
     Rule {
         matches: vec![

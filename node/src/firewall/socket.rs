@@ -5,8 +5,8 @@ use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, NetlinkBuffer, NetlinkMessage,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkMessage,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -16,6 +16,7 @@ use netlink_packet_netfilter::{
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 
 /// Number of nftables among the parts of netfilter.
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
@@ -34,7 +35,7 @@ pub enum Error {
     #[error("netfilter socket: {0}")]
     Socket(#[source] io::Error),
     /// The kernel refused a transaction; nothing of it was done.
-    #[error("nftables table inet hybridnet: {change}: {source}")]
+    #[error("nftables: {change}: {source}")]
     Refused {
         /// The change that it refused.
         change: String,
@@ -42,7 +43,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A list could not be read.
-    #[error("nftables table inet hybridnet: list {what}: {source}")]
+    #[error("nftables: list {what}: {source}")]
     List {
         /// What was listed.
         what: &'static str,
@@ -50,12 +51,10 @@ pub enum Error {
         source: io::Error,
     },
     /// Others kept changing the rules of this machine while we read ours.
-    #[error(
-        "nftables table inet hybridnet: the rules of this machine change faster than they can be read; it is tried again"
-    )]
+    #[error("nftables: the rules of this machine change faster than they can be read; it is tried again")]
     Busy,
     /// The table is not there yet.
-    #[error("nftables table inet hybridnet: not loaded yet, wait for the first convergence")]
+    #[error("nftables: table inet hybridnet is not loaded yet; wait for the daemon to be ready")]
     NotLoaded,
     /// The thread that did it is gone.
     #[error("the thread that wrote the firewall ended: {0}")]
@@ -67,6 +66,7 @@ pub enum Error {
 pub struct Change {
     what: String,
     removes: bool,
+    family: NetfilterProtoFamily,
     message: NfTablesMessage,
 }
 
@@ -76,6 +76,7 @@ impl Change {
         Self {
             what: format!("add {}", what.into()),
             removes: false,
+            family: NetfilterProtoFamily::Inet,
             message,
         }
     }
@@ -85,8 +86,14 @@ impl Change {
         Self {
             what: format!("remove {}", what.into()),
             removes: true,
+            family: NetfilterProtoFamily::Inet,
             message,
         }
+    }
+
+    /// The same in a table of another family than ours.
+    pub fn of(self, family: NetfilterProtoFamily) -> Self {
+        Self { family, ..self }
     }
 
     /// Length of its attributes on the wire.
@@ -115,6 +122,9 @@ impl Socket {
     pub fn open() -> Result<Self, Error> {
         let mut inner = NetlinkSocket::new(NETLINK_NETFILTER).map_err(Error::Socket)?;
         bind(&mut inner).map_err(Error::Socket)?;
+        // The kernel answers at once or not at all.
+        setsockopt(&inner, sockopt::ReceiveTimeout, &TimeVal::seconds(10))
+            .map_err(|e| Error::Socket(e.into()))?;
         // Refusals quote the header of what they refuse, not all of it.
         inner.set_cap_ack(true).map_err(Error::Socket)?;
         Ok(Self { inner, sequence: 1 })
@@ -122,6 +132,9 @@ impl Socket {
 
     /// Makes all changes or none.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
         let begin = self.sequence;
         let mut wire = vec![];
         let (control, request) = (NetfilterProtoFamily::Unspec, NLM_F_REQUEST);
@@ -143,8 +156,8 @@ impl Socket {
             };
             // Refusals come unasked, and one answer at the end says that there were none.
             let ack = if index + 1 == changes.len() { NLM_F_ACK } else { 0 };
-            let (family, message) = (NetfilterProtoFamily::Inet, change.message.clone());
-            push(&mut wire, family, 0, message, request | add | ack, last);
+            let message = change.message.clone();
+            push(&mut wire, change.family, 0, message, request | add | ack, last);
         }
         push(
             &mut wire,
@@ -159,64 +172,58 @@ impl Socket {
         self.outcome(begin, last, changes)
     }
 
-    /// Asks for everything of a kind; `Busy` when a change came between its parts.
-    pub fn list(&mut self, what: &'static str, question: NfTablesMessage) -> Result<Vec<Attributes>, Error> {
-        self.ask(what, question, NLM_F_DUMP)
+    /// Asks for everything of a kind in a family; `Busy` when a change came between its parts.
+    pub fn list(
+        &mut self,
+        what: &'static str,
+        family: NetfilterProtoFamily,
+        question: NfTablesMessage,
+    ) -> Result<Vec<Attributes>, Error> {
+        self.ask(family, question, NLM_F_DUMP)?
+            .map_err(|source| refused(what, source))
     }
 
-    /// Asks for one object; nothing when there is no such.
+    /// Asks for one object of family `inet`; nothing when there is no such.
     pub fn get(
         &mut self,
         what: &'static str,
         question: NfTablesMessage,
     ) -> Result<Option<Attributes>, Error> {
-        match self.ask(what, question, NLM_F_ACK) {
+        match self.ask(NetfilterProtoFamily::Inet, question, NLM_F_ACK)? {
             Ok(mut answers) => Ok(answers.pop()),
-            Err(Error::List { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-            Err(error) => Err(error),
+            Err(source) if source.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(source) => Err(refused(what, source)),
         }
+    }
+
+    /// Tells another part of netfilter to do something; the inner result is its answer. What is not there
+    /// counts as refused.
+    pub fn tell(&mut self, message: NetfilterMessageInner) -> Result<io::Result<()>, Error> {
+        let answer = self.ask(NetfilterProtoFamily::Unspec, message, NLM_F_ACK | NLM_F_EXCL)?;
+        Ok(answer.map(|_| ()))
     }
 
     fn ask(
         &mut self,
-        what: &'static str,
-        question: NfTablesMessage,
+        family: NetfilterProtoFamily,
+        message: impl Into<NetfilterMessageInner>,
         flags: u16,
-    ) -> Result<Vec<Attributes>, Error> {
+    ) -> Result<io::Result<Vec<Attributes>>, Error> {
         let sequence = self.sequence;
         self.sequence += 1;
         let mut wire = vec![];
-        push(
-            &mut wire,
-            NetfilterProtoFamily::Inet,
-            0,
-            question,
-            NLM_F_REQUEST | flags,
-            sequence,
-        );
+        push(&mut wire, family, 0, message, NLM_F_REQUEST | flags, sequence);
         self.send(&wire)?;
         let (mut answers, mut interrupted) = (vec![], false);
         loop {
             let datagram = self.receive()?;
             for message in messages(&datagram).filter(|message| message.sequence_number() == sequence) {
                 interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
-                let finished = match message.message_type() {
-                    NLMSG_DONE => true,
-                    NLMSG_ERROR => match refusal(&message) {
-                        Some(source) => return Err(Error::List { what, source }),
-                        None => true,
-                    },
-                    _ => {
-                        answers.extend(answer(&message));
-                        false
-                    }
-                };
-                if finished {
-                    return if interrupted {
-                        Err(Error::Busy)
-                    } else {
-                        Ok(answers)
-                    };
+                match message.message_type() {
+                    NLMSG_ERROR if let Some(source) = refusal(&message) => return Ok(Err(source)),
+                    NLMSG_DONE | NLMSG_ERROR if interrupted => return Err(Error::Busy),
+                    NLMSG_DONE | NLMSG_ERROR => return Ok(Ok(answers)),
+                    _ => answers.extend(answer(&message)),
                 }
             }
         }
@@ -307,6 +314,10 @@ pub fn messages(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]
         datagram = datagram.get(len..).unwrap_or_default();
         Some(message)
     })
+}
+
+fn refused(what: &'static str, source: io::Error) -> Error {
+    Error::List { what, source }
 }
 
 /// Why something was refused; nothing for an acknowledgement.

@@ -1,5 +1,5 @@
-//! An nftables table as a value: the words that our rules are written in. [`super::rules`] makes it,
-//! [`super::print`] shows it in the language of `nft`, [`super::wire`] sends it.
+//! An nftables table as a value: the words that our rules are written in. `rules` makes it, `print` shows it in the
+//! language of `nft`, `wire` sends it.
 
 use std::collections::BTreeSet;
 use std::fmt;

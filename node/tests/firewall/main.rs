@@ -11,6 +11,7 @@ mod packets;
 mod repair;
 mod same_as_nft;
 mod site;
+mod upgrade;
 
 use hybridnet_node::firewall::Ruleset;
 
