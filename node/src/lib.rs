@@ -9,12 +9,15 @@ pub mod firewall;
 pub mod flags;
 pub mod health;
 pub mod index;
+pub mod install;
 pub mod kernel;
 pub mod mac;
 pub mod metrics;
 pub mod node_info;
 pub mod plan;
+pub mod pod;
 pub mod run;
+pub mod server;
 #[cfg(test)]
 mod testing;
 pub mod view;
