@@ -86,6 +86,13 @@ impl Kernel {
         &self.netns
     }
 
+    /// Does without the filter for the overlay's broadcasts, as on a kernel that cannot have it.
+    #[must_use]
+    pub fn without_filter(self) -> Self {
+        self.memory.filter_unsupported.store(true, Ordering::Relaxed);
+        self
+    }
+
     /// The machine, for a view.
     pub async fn observe(&self) -> Result<Machine, DumpError> {
         let mut state = dump::netlink(&self.handle).await?;

@@ -5,7 +5,7 @@
 //! egress hook of nftables (Linux 5.16), which needs none of these modules:
 //!
 //! ```text
-//! table netdev hybridnet {
+//! table netdev hybridnet_replication {
 //!     chain replicate {
 //!         type filter hook egress device "eth0.vxlan4" priority 0;
 //!         ether daddr & 01:00:00:00:00:00 != 0 ether daddr set ff:ff:ff:ff:ff:f1
@@ -34,7 +34,7 @@ use netlink_sys::{Socket, SocketAddr};
 
 use super::names::REPLICATION;
 
-const TABLE: &str = "hybridnet";
+const TABLE: &str = "hybridnet_replication";
 const CHAIN: &str = "replicate";
 /// `NFNL_SUBSYS_NFTABLES`, which a batch is for.
 const NFTABLES: u16 = 10;

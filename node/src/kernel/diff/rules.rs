@@ -20,7 +20,7 @@ use crate::kernel::change::Change;
 use crate::kernel::names::{
     FROM_SUBNET_FIRST, OVERLAY_REPLY, SKIP_FROM_SUBNET, TABLE_LOCAL, is_subnet_table,
 };
-use crate::kernel::state::{Family, Rule};
+use crate::kernel::state::{Family, Rule, Way};
 use crate::plan::{Plan, Table, TableNumbers};
 
 /// Where in the kernel's list a rule stands: priority, then age.
@@ -77,6 +77,8 @@ struct Rules<'a> {
     /// Tables that a rule leads to, that hold routes, or that were given away in this pass.
     taken: BTreeSet<u32>,
     next_table: u32,
+    /// Tables whose rules somebody flushed.
+    orphans: Vec<u32>,
     /// Where the last common rule stands, once that is settled.
     after: Option<Place>,
     /// Tables of subnets, once they are settled.
@@ -119,6 +121,7 @@ impl<'a> Rules<'a> {
                 .chain([local_direct, to_overlay, overlay_mark])
                 .collect(),
             next_table: FROM_SUBNET_FIRST,
+            orphans: orphans(family, work, &held),
             held,
             by_source,
             after: None,
@@ -245,8 +248,12 @@ impl<'a> Rules<'a> {
             .unwrap_or(u32::MAX)
     }
 
-    /// The lowest table that nothing leads to and that holds nothing; `None` when all are taken.
+    /// A table that lost its rule, else the lowest that nothing leads to and that holds nothing; `None` when
+    /// all are taken.
     fn free_table(&mut self) -> Option<u32> {
+        if let Some(orphan) = self.orphans.pop() {
+            return Some(orphan);
+        }
         while is_subnet_table(self.next_table) {
             let table = self.next_table;
             self.next_table += 1;
@@ -262,6 +269,37 @@ impl<'a> Rules<'a> {
         self.taken.insert(rule.table);
         work.step(Phase::Rule, Change::AddRule(rule));
     }
+}
+
+/// Tables of subnets that no rule leads to and that hold routes over our tunnel only, highest first. Somebody
+/// flushed the rules: without this each time would leave tables behind.
+fn orphans(family: Family, work: &Work<'_>, held: &[&Rule]) -> Vec<u32> {
+    let Some(tunnel) = &work.plan.vxlan else {
+        return vec![];
+    };
+    let TableNumbers {
+        local_direct,
+        to_overlay,
+        overlay_mark,
+    } = work.plan.numbers;
+    let mut ours: BTreeMap<u32, bool> = BTreeMap::new();
+    for route in work.state.routes.iter().filter(|route| route.family() == family) {
+        let over_tunnel = matches!(&route.way, Way::Link { name, .. } if *name == tunnel.name);
+        let all_ours = ours.entry(route.table).or_insert(true);
+        *all_ours &= over_tunnel || route.way == Way::Throw;
+    }
+    for table in held
+        .iter()
+        .map(|rule| rule.table)
+        .chain([local_direct, to_overlay, overlay_mark])
+    {
+        ours.remove(&table);
+    }
+    ours.into_iter()
+        .rev()
+        .filter(|(table, ours)| *ours && is_subnet_table(*table))
+        .map(|(table, _)| table)
+        .collect()
 }
 
 fn common_rule(family: Family, table: u32, mark: u32) -> Rule {

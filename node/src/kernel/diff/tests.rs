@@ -550,6 +550,20 @@ fn two_subnets_with_empty_tables_get_two_tables() {
 }
 
 #[test]
+fn flushed_rules_find_their_tables_again() {
+    let mut plan = overlay();
+    add_subnet(&mut plan, "100.65.0.0/16", &["0.0.0.0/0"]);
+    add_subnet(&mut plan, "100.66.0.0/16", &["0.0.0.0/0"]);
+    let before = settle(&plan, &machine());
+    let mut state = before.clone();
+    state.rules = machine().rules;
+
+    let after = settle(&plan, &state);
+
+    assert_eq!(after.routes.len(), before.routes.len(), "no table is left behind");
+}
+
+#[test]
 fn two_rules_with_one_table_are_parted_without_a_gap() {
     let mut plan = overlay();
     add_subnet(&mut plan, "100.65.0.0/16", &["0.0.0.0/0"]);
