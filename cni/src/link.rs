@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -31,9 +32,15 @@ pub struct Link {
 }
 
 /// Moves this process to another network namespace. The plugin has one thread and one namespace to look
-/// into, so it never needs to come back.
+/// into, so it never needs to come back. The host's own is refused like what is none: a path that leads
+/// there has outlived its pod, and the host's links are not ours.
 pub fn enter(netns: &Path) -> io::Result<()> {
-    Ok(setns(File::open(netns)?, CloneFlags::CLONE_NEWNET)?)
+    let (file, own) = (File::open(netns)?, std::fs::metadata("/proc/self/ns/net")?);
+    let found = file.metadata()?;
+    if (found.dev(), found.ino()) == (own.dev(), own.ino()) {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(setns(file, CloneFlags::CLONE_NEWNET)?)
 }
 
 /// The link called `name`, if there is one.

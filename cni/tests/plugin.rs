@@ -419,7 +419,8 @@ fn a_del_that_the_daemon_cannot_do_is_to_be_tried_again() {
 fn del_without_a_daemon_succeeds_on_what_is_gone() {
     let socket = Path::new("/run/hyt-nowhere.sock");
     let file = tempfile::NamedTempFile::new().unwrap();
-    for netns in ["", "/run/netns/hyt-nowhere", file.path().to_str().unwrap()] {
+    let file = file.path().to_str().unwrap();
+    for netns in ["", "/run/netns/hyt-nowhere", file, "/proc/self/ns/net"] {
         let invocation = Invocation::new("DEL", "0.3.1", socket)
             .with("CNI_NETNS", netns)
             .with("CNI_ARGS", "");
