@@ -169,6 +169,7 @@ impl Metrics {
             "1 while leading",
             self.leading.clone(),
         );
+        r.register_collector(Box::new(process::Process));
         let r = r.sub_registry_with_prefix("hybridnet_manager");
         r.register(
             "allocation_seconds",
@@ -215,7 +216,6 @@ impl Metrics {
             "Subnets that are not used because they overlap with an older one",
             self.conflicts.clone(),
         );
-        r.register_collector(Box::new(process::Process));
     }
 
     /// Shows the addresses of a Network; the third number is what both families have free.
@@ -408,6 +408,7 @@ mod tests {
             r#"ip_allocation_period{allocateType="normal",success="true",quantile="0.5"} 3000000"#,
             r#"ip_allocation_period_count{allocateType="normal",success="true"} 1"#,
             r#"leader_election_master_status{name="hybridnet-manager-election"} 1"#,
+            "# TYPE process_resident_memory_bytes gauge",
         ] {
             assert!(
                 page.lines().any(|found| found == line),

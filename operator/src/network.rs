@@ -90,7 +90,8 @@ impl Networks {
 
     async fn write(&self, key: &Key, seen: &Seen) -> Result<(), WriteError> {
         let before = seen.network.status.clone().unwrap_or_default();
-        let Some(patch) = difference(&before, &desired(seen, &before, Timestamp::now())) else {
+        let after = desired(seen, &before, Timestamp::now());
+        let Some(patch) = difference(seen.network.status.as_ref(), &after) else {
             return Ok(());
         };
         let network = seen.network.as_ref();

@@ -4,9 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// What turns `old` into `new`, or nothing when they are equal. What `new` leaves out is taken away.
-pub fn difference<T: Serialize>(old: &T, new: &T) -> Option<Value> {
+/// Of nothing, the whole of `new` is written, also what it says by default.
+pub fn difference<T: Serialize>(old: Option<&T>, new: &T) -> Option<Value> {
     let value = |object: &T| serde_json::to_value(object).unwrap_or(Value::Null);
-    between(&value(old), &value(new))
+    let old = old.map_or_else(|| Value::Object(Map::new()), value);
+    between(&old, &value(new))
 }
 
 fn between(old: &Value, new: &Value) -> Option<Value> {
@@ -37,7 +39,7 @@ mod tests {
     fn equal_values_need_no_patch() {
         let value = json!({"a": {"b": [1, 2]}});
 
-        assert_eq!(difference(&value, &value.clone()), None);
+        assert_eq!(difference(Some(&value), &value.clone()), None);
     }
 
     #[test]
@@ -45,7 +47,7 @@ mod tests {
         let old = json!({"same": 1, "changed": {"x": 1, "y": 2}, "gone": "z", "list": [1]});
         let new = json!({"same": 1, "changed": {"x": 1, "y": 3}, "list": [1, 2], "new": {"q": 1}});
 
-        let patch = difference(&old, &new).unwrap();
+        let patch = difference(Some(&old), &new).unwrap();
 
         assert_eq!(
             patch,
@@ -54,5 +56,6 @@ mod tests {
         let mut patched = old;
         json_patch::merge(&mut patched, &patch);
         assert_eq!(patched, new);
+        assert_eq!(difference(None, &new), Some(new));
     }
 }

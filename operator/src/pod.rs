@@ -12,39 +12,38 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
-use hybridnet_api::names::{finalizer, reason};
-use hybridnet_api::pod::{controller_of, is_stateful, retains};
+use hybridnet_api::IpInstance;
+use hybridnet_api::names::{annotation as key, finalizer, reason};
+use hybridnet_api::pod::{annotation, controller_of, is_stateful, ordinal};
+use hybridnet_api::pool::ip_entry;
 use hybridnet_api::selection::preferred;
-use hybridnet_api::{IpInstance, mac};
-use hybridnet_ipam::{Claimant, Families, Family, Request};
 use kube::ResourceExt;
 use kube::core::SelectorExt;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::context::{Context, WriteError, with_finalizer, without_finalizer};
 use crate::ip_instance;
 use crate::metrics::AllocateType;
-use crate::pod::choose::{Choice, ChoiceError};
+use crate::pod::allocate::ATTEMPTS;
+use crate::pod::choose::ChoiceError;
 use crate::pod::object::Owner;
-use crate::pod::step::{Holdings, Instances, Known, Step};
-use crate::pod::write::{Fate, Plan};
+use crate::pod::step::{Holdings, Instances, Known, Step, keeps};
+use crate::pod::write::Plan;
 use crate::queue::Outcome;
-use crate::world::State;
 use crate::world::pod::Pod;
 use crate::world::store::Key;
 
+mod allocate;
 pub mod choose;
 pub mod object;
 pub mod retain;
 pub mod settings;
 pub mod step;
 pub mod write;
-
-/// Names that are another's are rare; so many at once mean that the allocator is wrong.
-const ATTEMPTS: usize = 8;
 
 /// The controller.
 #[derive(Debug)]
@@ -66,6 +65,12 @@ pub enum PodError {
     /// The API server did not take it.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Words that this release knows and does not follow yet.
+    #[error(
+        "annotation {0} asks for particular addresses, which this release gives only to a pod that has them \
+         already: remove the annotation"
+    )]
+    Unsupported(&'static str),
     /// The allocator offers what others have.
     #[error("{ATTEMPTS} addresses in a row belonged to others: look at the IPInstances of network {0}")]
     Taken(String),
@@ -176,8 +181,13 @@ impl Pods {
             let api = self.context.in_namespace::<Pod>(&key.namespace);
             self.context.patch(&api, key, &patch).await?;
         }
-        if stateful && !holdings.kept.is_empty() {
-            return self.take_up_again(pod, &holdings).await;
+        if stateful {
+            if let Some(key) = unsupported(pod, &holdings) {
+                return Err(PodError::Unsupported(key));
+            }
+            if !holdings.kept.is_empty() {
+                return self.take_up_again(pod, &holdings).await;
+            }
         }
         let provided = self.allocate(key, pod, &holdings.bound).await;
         if !matches!(provided, Ok(None)) {
@@ -200,7 +210,7 @@ impl Pods {
     /// a family is a left-over.
     async fn take_up_again(&self, pod: &Arc<Pod>, holdings: &Holdings) -> Result<(), PodError> {
         let started = Instant::now();
-        if !retains(&pod.metadata, &self.context.settings.reading) {
+        if !keeps(pod, &self.context.settings.reading) {
             // They go first; once they are gone, the pod is looked at again and gets new ones.
             return Ok(self.release(pod, &holdings.kept).await?);
         }
@@ -227,124 +237,6 @@ impl Pods {
         Ok(())
     }
 
-    /// Gives the pod what it lacks. Gives the new addresses as a text; nothing when it lacks nothing.
-    async fn allocate(
-        &self,
-        key: &Key,
-        pod: &Arc<Pod>,
-        bound: &Instances,
-    ) -> Result<Option<String>, PodError> {
-        let mut network = String::new();
-        for _ in 0..ATTEMPTS {
-            let open = self.open().remove(key);
-            let planned = match open {
-                Some(plan) => Some(plan),
-                None => self
-                    .context
-                    .world
-                    .with(|state| self.plan(state, key, pod, bound))?,
-            };
-            let Some(mut plan) = planned else {
-                return Ok(None);
-            };
-            network = plan.network();
-            if let Err(error) = plan.write(&self.context).await {
-                // Tried again with the same addresses, until it is known what became of them.
-                self.open().insert(key.clone(), plan);
-                return Err(error.into());
-            }
-            if let Some(addresses) = self.conclude(plan).await? {
-                return Ok(Some(addresses));
-            }
-        }
-        Err(PodError::Taken(network))
-    }
-
-    /// Ends an allocation of which everything is known: with its addresses, with the reason why there are
-    /// none, or with nothing when others must be tried.
-    async fn conclude(&self, plan: Plan) -> Result<Option<String>, PodError> {
-        let written = plan.written();
-        let whole = written.len() == plan.objects.len();
-        let addresses = plan.to_string();
-        let keys = plan.written_keys();
-        let mut refused = None;
-        for planned in plan.objects {
-            if let Fate::Refused(error) = planned.fate {
-                refused = Some(error);
-            }
-        }
-        self.context.world.settle(plan.reservation, &written);
-        if whole {
-            return Ok(Some(addresses));
-        }
-        // All or nothing. What is left is known by its pod, should this not succeed.
-        for key in keys {
-            let instance = self
-                .context
-                .world
-                .with(|state| state.ip_instances.get(&key).cloned());
-            if let Some(instance) = instance {
-                ip_instance::delete(&self.context, &instance).await?;
-            }
-        }
-        if let Some(error) = refused {
-            return Err(error.into());
-        }
-        warn!(addresses, "an address belongs to another, choosing again");
-        Ok(None)
-    }
-
-    /// Chooses and holds addresses for what the pod lacks, under the lock of the world.
-    fn plan(
-        &self,
-        state: &mut State,
-        key: &Key,
-        pod: &Pod,
-        bound: &Instances,
-    ) -> Result<Option<Plan>, PodError> {
-        let choice = choose::choose(state, pod, &self.context.settings.reading)?;
-        let Some(request) = request(&choice, pod, bound) else {
-            return Ok(None);
-        };
-        let reservation = match state.addresses.allocate(&request) {
-            Ok(reservation) => reservation,
-            Err(error) => {
-                if is_exhausted(&error) {
-                    self.context.metrics.pool_exhausted(&request.network);
-                }
-                state.wait_for(&request.network, key.clone());
-                return Err(error.into());
-            }
-        };
-        let owner = self.owner(pod);
-        let mac = bound.first().map(|instance| instance.spec.address.mac.clone());
-        let mac = mac.unwrap_or_else(|| new_mac(|mac| state.index.has_mac(mac)));
-        let addresses = reservation.addresses().iter();
-        let objects = addresses
-            .map(|address| object::new(pod, &owner, address, &mac))
-            .collect();
-        Ok(Some(Plan::new(pod.uid(), reservation, objects)))
-    }
-
-    /// Finds out what became of an allocation for a pod that is gone, or not the same any more.
-    async fn close_former(&self, key: &Key, uid: Option<&str>) -> Result<(), PodError> {
-        let former = {
-            let mut open = self.open();
-            let is_former = open.get(key).is_some_and(|plan| Some(plan.uid.as_str()) != uid);
-            if is_former { open.remove(key) } else { None }
-        };
-        let Some(mut plan) = former else {
-            return Ok(());
-        };
-        if let Err(error) = plan.find(&self.context).await {
-            self.open().insert(key.clone(), plan);
-            return Err(error.into());
-        }
-        let written = plan.written();
-        self.context.world.settle(plan.reservation, &written);
-        Ok(())
-    }
-
     fn owner(&self, pod: &Pod) -> Owner {
         match controller_of(&pod.metadata) {
             Some(controller) if self.stateful(pod) => Owner::workload(pod, controller),
@@ -355,63 +247,6 @@ impl Pods {
     fn stateful(&self, pod: &Pod) -> bool {
         is_stateful(&pod.metadata, &self.context.settings.reading)
     }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Plan>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the pod lacks of its choice; nothing when it has it all.
-fn request(choice: &Choice, pod: &Pod, bound: &[Arc<IpInstance>]) -> Option<Request> {
-    let has = |family: &Family| {
-        let mut addresses = bound.iter().filter_map(|instance| instance.spec.ip());
-        addresses.any(|ip| Family::of(ip) == *family)
-    };
-    let wanted = choice.families.families();
-    let missing: Vec<Family> = wanted.iter().copied().filter(|family| !has(family)).collect();
-    let families = match missing.as_slice() {
-        [] => return None,
-        [Family::V4] => Families::Ipv4Only,
-        [Family::V6] => Families::Ipv6Only,
-        _ => Families::DualStack,
-    };
-    let subnets = if choice.subnets.len() == wanted.len() {
-        let pairs = choice.subnets.iter().zip(wanted);
-        pairs
-            .filter(|(_, family)| missing.contains(family))
-            .map(|(subnet, _)| subnet.clone())
-            .collect()
-    } else {
-        choice.subnets.clone()
-    };
-    let network = bound
-        .first()
-        .map_or(&choice.network, |instance| &instance.spec.network);
-    Some(Request {
-        network: network.clone(),
-        families,
-        subnets,
-        claimant: Claimant {
-            namespace: pod.namespace().unwrap_or_default(),
-            pod: pod.name_any(),
-            pod_uid: pod.uid().to_owned(),
-        },
-    })
-}
-
-fn is_exhausted(error: &hybridnet_ipam::Error) -> bool {
-    use hybridnet_ipam::Error::{NoAddressAvailable, NoSubnetAvailable};
-    matches!(error, NoAddressAvailable { .. } | NoSubnetAvailable { .. })
-}
-
-/// A MAC that `is_taken` does not know: two pods of a network must not share one.
-fn new_mac(is_taken: impl Fn(&str) -> bool) -> String {
-    loop {
-        let mac = mac::generate(rand::random());
-        if !is_taken(&mac) {
-            return mac;
-        }
-    }
 }
 
 /// The addresses of objects, without prefix lengths.
@@ -419,4 +254,16 @@ fn listed(instances: &[Arc<IpInstance>]) -> String {
     let addresses = instances.iter().filter_map(|instance| instance.spec.ip());
     let texts: Vec<_> = addresses.map(|ip| ip.to_string()).collect();
     texts.join(", ")
+}
+
+/// The annotation that asks for an address or a MAC which the pod does not have.
+fn unsupported(pod: &Pod, holdings: &Holdings) -> Option<&'static str> {
+    let all = || holdings.bound.iter().chain(&holdings.kept);
+    if let Some(pool) = annotation(&pod.metadata, key::IP_POOL) {
+        let wanted = ip_entry(pool, ordinal(&pod.name_any())).unwrap_or_default();
+        let has = |ip: &IpAddr| all().any(|instance| instance.spec.ip() == Some(*ip));
+        return (wanted.is_empty() || !wanted.iter().all(has)).then_some(key::IP_POOL);
+    }
+    let asks_for_mac = annotation(&pod.metadata, key::MAC_POOL).is_some();
+    (asks_for_mac && all().next().is_none()).then_some(key::MAC_POOL)
 }

@@ -55,6 +55,10 @@ pub fn run(flags: Flags) -> ExitCode {
     for flag in flags.zap.ignored() {
         warn!(flag, "accepted and without effect");
     }
+    let gates = flags.feature_gates;
+    if gates.multi_cluster || gates.vm_ip_retain {
+        warn!(?gates, "feature gates without effect in this release");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

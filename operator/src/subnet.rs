@@ -74,7 +74,7 @@ impl Subnets {
     async fn write(&self, key: &Key, seen: &Seen) -> Result<(), WriteError> {
         let before = seen.subnet.status.clone().unwrap_or_default();
         let after = desired(seen, &before, Timestamp::now());
-        let Some(patch) = difference(&before, &after) else {
+        let Some(patch) = difference(seen.subnet.status.as_ref(), &after) else {
             return Ok(());
         };
         let subnet = seen.subnet.as_ref();

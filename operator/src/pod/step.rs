@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hybridnet_api::names::annotation;
 use hybridnet_api::settings::Settings;
 use hybridnet_api::{IpInstance, pod};
 use kube::Resource;
@@ -85,7 +86,7 @@ impl Known<'_> {
             return match bound.is_empty() {
                 _ if pod.runs() => Step::Nothing,
                 true => let_go,
-                false if pod::retains(&self.pod.metadata, self.settings) => Step::Reserve(bound),
+                false if keeps(self.pod, self.settings) => Step::Reserve(bound),
                 false => Step::Release(bound),
             };
         }
@@ -113,6 +114,11 @@ impl Known<'_> {
         let all = self.instances.iter();
         all.filter(|instance| instance.meta().deletion_timestamp.is_none())
     }
+}
+
+/// Whether a stateful pod's addresses are kept for its successor. A pool says so whatever `ip-retain` says.
+pub fn keeps(of: &Pod, settings: &Settings) -> bool {
+    pod::annotation(&of.metadata, annotation::IP_POOL).is_some() || pod::retains(&of.metadata, settings)
 }
 
 /// Whether the pod's network has been made: what it lacks now it would not get.

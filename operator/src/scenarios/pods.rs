@@ -258,3 +258,29 @@ async fn a_stateful_pod_keeps_its_object_over_a_restart() {
     );
     assert_eq!(instances(&server).len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_is_not_passed_over_in_silence() {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    let mut pod = overlay_pod("web-0", "IPv4");
+    pod.metadata.owner_references = Some(
+        serde_json::from_value(
+            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web",
+            "uid": "w", "controller": true}]),
+        )
+        .unwrap(),
+    );
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.insert(annotation::IP_POOL.to_owned(), "10.0.0.7".to_owned());
+
+    server.put(&pod);
+    cluster.rest().await;
+
+    assert_eq!(instances(&server), Vec::<String>::new());
+    let told = cluster.events();
+    assert!(
+        told.iter().any(|event| event.contains(annotation::IP_POOL)),
+        "{told:?}"
+    );
+}
