@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser};
 use hybridnet_api::feature_gates::FeatureGates;
-use hybridnet_api::pod;
+use hybridnet_api::network::UnknownWord;
+use hybridnet_api::{pod, settings};
 use ipnetwork::IpNetwork;
 
 use crate::plan::TableNumbers;
@@ -15,6 +16,10 @@ use crate::view::Settings;
 
 /// What the daemon is told when it starts.
 #[derive(Args, Clone, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct Flags {
     /// Name of this node.
     #[arg(
@@ -145,13 +150,18 @@ pub struct Flags {
     #[arg(long, default_value = "")]
     pub feature_gates: FeatureGates,
 
-    /// Accepted and not used: the daemon does not choose addresses.
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub default_ip_retain: Option<String>,
+    /// Whether a stateful pod keeps its addresses when it does not say.
+    #[arg(long = "default-ip-retain", default_value = "true", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
+    pub default_ip_retain: bool,
 
-    /// Accepted and not used: the daemon does not choose addresses.
-    #[arg(long, hide = true)]
-    pub stateful_workload_kinds: Option<String>,
+    /// Kinds of controllers whose pods are stateful, separated by commas.
+    #[arg(long, default_value = "StatefulSet")]
+    pub stateful_workload_kinds: List,
+
+    /// Type of network of pods that do not say: Underlay, Overlay or `GlobalBGP`.
+    #[arg(long, env = "DEFAULT_NETWORK_TYPE", default_value = "")]
+    pub default_network_type: String,
 
     /// Addresses of pods that do not say: IPv4, IPv6 or `DualStack`.
     #[arg(long = "default-ip-family", env = "DEFAULT_IP_FAMILY", default_value = "")]
@@ -239,6 +249,14 @@ pub enum FlagError {
          number, none of them 0, 253, 254 or 255"
     )]
     Tables(u32, u32, u32),
+    /// A default for pods that is none of the known words.
+    #[error("{name}: {error}")]
+    Word {
+        /// Flag and variable.
+        name: &'static str,
+        /// What was given, and what may be.
+        error: UnknownWord,
+    },
     /// The node has no name.
     #[error("env KUBE_NODE_NAME not exists: set it to the name of this node")]
     NoNode,
@@ -305,9 +323,22 @@ impl Flags {
         })
     }
 
+    /// How pods are read; the manager and the webhook are told the same.
+    pub fn pod_settings(&self) -> Result<settings::Settings, FlagError> {
+        let wrong = |name, error: UnknownWord| FlagError::Word { name, error };
+        Ok(settings::Settings {
+            default_network_type: settings::default_network_type(&self.default_network_type)
+                .map_err(|error| wrong("--default-network-type (env DEFAULT_NETWORK_TYPE)", error))?,
+            default_ip_family: settings::default_ip_family(&self.default_ip_family)
+                .map_err(|error| wrong("--default-ip-family (env DEFAULT_IP_FAMILY)", error))?,
+            default_ip_retain: self.default_ip_retain,
+            stateful_workload_kinds: self.stateful_workload_kinds.0.clone(),
+            gates: self.feature_gates,
+        })
+    }
+
     /// Flags that were given and do nothing in this release, for one line in the log.
     pub fn without_effect(&self) -> Vec<&'static str> {
-        let gates = self.feature_gates != FeatureGates::default();
         [
             ("--prefer-interfaces", !self.prefer_interfaces.0.is_empty()),
             (
@@ -327,12 +358,7 @@ impl Flags {
                 "--vlan-check-timeout",
                 self.vlan_check_timeout != Duration::from_secs(3),
             ),
-            ("--feature-gates", gates),
-            ("--default-ip-retain", self.default_ip_retain.is_some()),
-            (
-                "--stateful-workload-kinds",
-                self.stateful_workload_kinds.is_some(),
-            ),
+            ("--feature-gates=MultiCluster", self.feature_gates.multi_cluster),
             ("--zap-devel", self.zap.devel.is_some()),
             ("--zap-stacktrace-level", self.zap.stacktrace_level.is_some()),
             ("--zap-time-encoding", self.zap.time_encoding.is_some()),
@@ -501,7 +527,7 @@ mod tests {
         assert_eq!(settings.tables.to_overlay, 40_002);
         assert_eq!(
             flags.vxlan_expired_neigh_caches_clear_interval,
-            Duration::from_secs(1800)
+            Duration::from_mins(30)
         );
         assert!(flags.metrics_addr.0.is_empty());
         assert!(flags.feature_gates.multi_cluster);
@@ -553,6 +579,24 @@ mod tests {
             FlagError::Zero("vxlan-base-reachable-time")
         );
         assert_eq!(refusal(&["--node-name="]), FlagError::NoNode);
+    }
+
+    #[test]
+    fn defaults_for_pods_are_read_as_the_manager_does_and_unknown_words_are_named() {
+        let pods = |arguments: &[&str]| parse(arguments).unwrap().pod_settings();
+
+        let chosen = pods(&["--default-ip-family=dualstack", "--default-network-type=overlay"]).unwrap();
+        assert_eq!(
+            chosen.default_ip_family,
+            hybridnet_api::selection::PodFamily::DualStack
+        );
+        assert_eq!(chosen.default_network_type, hybridnet_api::NetworkType::Overlay);
+        assert!(!pods(&["--default-ip-retain=false"]).unwrap().default_ip_retain);
+        let refused = pods(&["--default-ip-family=IPv5"]).unwrap_err().to_string();
+        assert!(
+            refused.contains("DEFAULT_IP_FAMILY") && refused.contains("IPv5"),
+            "{refused}"
+        );
     }
 
     #[test]

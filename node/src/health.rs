@@ -75,7 +75,7 @@ fn listen(addresses: &Listen) -> io::Result<Option<TcpListener>> {
                 refused = Some(io::Error::new(
                     error.kind(),
                     format!("listen on {address}: {error}"),
-                ))
+                ));
             }
         }
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::view::{Address, DefaultRoute, Link, LinkKind, View};
 
-/// A node `node1` with the link `eth0`, 192.168.0.1/24 and fd00:1::1/64, default routes of both families, and
+/// A node `node1` with the link `eth0`, 192.168.0.1/24 and `fd00:1::1/64`, default routes of both families, and
 /// the overlay network `overlay` with VNI 4.
 pub(crate) fn world() -> View {
     let mut view = View {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use hybridnet_api::NodeInfo;
+use ipnetwork::IpNetwork;
 use kube::ResourceExt;
 
 use super::networks::{self, Carrier, Ranges};
@@ -46,7 +47,7 @@ pub fn plan(view: &View) -> Plan {
 
 fn ruleset(view: &View, ranges: &Ranges, overlay: Option<&Overlay>, pods: &Pods) -> Ruleset {
     let vxlan = overlay.and_then(|overlay| overlay.vxlan.as_ref());
-    let planned = vxlan.map(|vxlan| vxlan.addresses.iter().map(|address| address.ip()).collect());
+    let planned = vxlan.map(|vxlan| vxlan.addresses.iter().map(IpNetwork::ip).collect());
     let own: BTreeSet<IpAddr> = planned.unwrap_or_else(|| {
         // What others reach us by as long as we cannot say better.
         view.node_infos

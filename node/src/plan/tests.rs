@@ -566,14 +566,14 @@ fn without_ipv6_nothing_of_it_is_wanted() {
         plan.pods
             .values()
             .flat_map(|end| &end.addresses)
-            .all(|ip| ip.is_ipv4())
+            .all(IpAddr::is_ipv4)
     );
     assert!(
         plan.vxlan
             .unwrap()
             .addresses
             .iter()
-            .all(|address| address.is_ipv4())
+            .all(IpNetwork::is_ipv4)
     );
 }
 

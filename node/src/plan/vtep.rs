@@ -25,24 +25,24 @@ pub(super) struct Vtep {
     pub addresses: BTreeMap<IpAddr, IpNetwork>,
 }
 
-/// Why this node has no tunnel.
+/// What this node lacks for a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum VtepError {
+pub(super) enum Missing {
     #[error("none of the links of --prefer-vxlan-interfaces={} exists: name one that does", .0.join(","))]
-    NoPreferred(Vec<String>),
+    Preferred(Vec<String>),
     #[error("both ipv4 and ipv6 default gateway not found: name a link by --prefer-vxlan-interfaces")]
-    NoDefaultRoute,
+    DefaultRoute,
     #[error("link {0} has no MAC: name an Ethernet link by --prefer-vxlan-interfaces")]
-    NoMac(String),
+    Mac(String),
     #[error("no address of link {link} is in --vtep-address-cidrs={}: add one, or name another link", join(.cidrs))]
-    NoAddress { link: String, cidrs: Vec<IpNetwork> },
+    Address { link: String, cidrs: Vec<IpNetwork> },
 }
 
-impl VtepError {
+impl Missing {
     pub fn problem(&self, node: &str) -> Problem {
         let reason = match self {
-            Self::NoPreferred(_) | Self::NoDefaultRoute | Self::NoMac(_) => "NoTunnelLink",
-            Self::NoAddress { .. } => "NoTunnelAddress",
+            Self::Preferred(_) | Self::DefaultRoute | Self::Mac(_) => "NoTunnelLink",
+            Self::Address { .. } => "NoTunnelAddress",
         };
         Problem {
             about: format!("Node {node}"),
@@ -65,11 +65,11 @@ fn overhead(outer: IpAddr) -> u32 {
     if outer.is_ipv4() { 50 } else { 70 }
 }
 
-pub(super) fn choose(view: &View) -> Result<Vtep, VtepError> {
+pub(super) fn choose(view: &View) -> Result<Vtep, Missing> {
     let published = published(view);
     let parent = parent(view, published)?;
-    let mac = parent.mac.ok_or_else(|| VtepError::NoMac(parent.name.clone()))?;
-    let ip = outer(view, parent, published).ok_or_else(|| VtepError::NoAddress {
+    let mac = parent.mac.ok_or_else(|| Missing::Mac(parent.name.clone()))?;
+    let ip = outer(view, parent, published).ok_or_else(|| Missing::Address {
         link: parent.name.clone(),
         cidrs: view.settings.vtep_cidrs.clone(),
     })?;
@@ -84,11 +84,11 @@ pub(super) fn choose(view: &View) -> Result<Vtep, VtepError> {
 
 /// The first preferred link that exists, else that of the default route. While there is none (a router that
 /// restarts, a lease that is renewed) the link that has the published address stays.
-fn parent(view: &View, published: Option<IpAddr>) -> Result<&Link, VtepError> {
+fn parent(view: &View, published: Option<IpAddr>) -> Result<&Link, Missing> {
     let wanted = &view.settings.prefer_vxlan;
     if !wanted.is_empty() {
         let found = wanted.iter().find_map(|name| view.machine.link(name));
-        return found.ok_or_else(|| VtepError::NoPreferred(wanted.clone()));
+        return found.ok_or_else(|| Missing::Preferred(wanted.clone()));
     }
     let routes = &view.machine.default_routes;
     let best = |ipv6| {
@@ -102,7 +102,7 @@ fn parent(view: &View, published: Option<IpAddr>) -> Result<&Link, VtepError> {
     by_route
         .or_else(by_address)
         .and_then(|name| view.machine.link(name))
-        .ok_or(VtepError::NoDefaultRoute)
+        .ok_or(Missing::DefaultRoute)
 }
 
 /// The outer address. What is published stays as long as the link has it: a virtual address that comes before

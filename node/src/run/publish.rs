@@ -73,7 +73,7 @@ pub async fn follow(
 }
 
 /// An error with its causes.
-fn report(error: &dyn std::error::Error) -> String {
+pub(super) fn report(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

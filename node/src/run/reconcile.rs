@@ -366,7 +366,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_and_an_event_of_the_kernel_each_lead_to_a_pass_within_a_second() {
         let fixture = start(0);
-        (fixture.node_read(), fixture.list_all());
+        fixture.node_read();
+        fixture.list_all();
         fixture.pass().await;
 
         let begin = Instant::now();
@@ -387,7 +388,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_changes_at_once_are_one_pass() {
         let fixture = start(0);
-        (fixture.node_read(), fixture.list_all());
+        fixture.node_read();
+        fixture.list_all();
         fixture.pass().await;
 
         for number in 0..50 {
@@ -408,7 +410,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_any_event_the_kernel_is_checked_all_the_same() {
         let fixture = start(0);
-        (fixture.node_read(), fixture.list_all());
+        fixture.node_read();
+        fixture.list_all();
 
         let (_, first) = fixture.pass().await;
         let (_, second) = fixture.pass().await;
@@ -419,7 +422,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_fails_is_tried_again_with_growing_pauses_and_reported_until_it_succeeds() {
         let mut fixture = start(9);
-        (fixture.node_read(), fixture.list_all());
+        fixture.node_read();
+        fixture.list_all();
 
         let mut pauses = vec![];
         let (_, mut last) = fixture.pass().await;
@@ -441,7 +445,8 @@ mod tests {
         fixture.task.await.unwrap();
 
         let fixture = start(0);
-        (fixture.node_read(), fixture.list_all());
+        fixture.node_read();
+        fixture.list_all();
         fixture.pass().await;
         fixture.stop.send_replace(true);
         fixture.task.await.unwrap();
