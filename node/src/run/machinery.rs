@@ -1,0 +1,105 @@
+//! The kernel of this node as the reconciler uses it: links, routes and neighbours by [`crate::kernel`], packet
+//! filters by [`crate::firewall`].
+
+use crate::firewall;
+use crate::kernel::Kernel;
+use crate::kernel::apply::{Failure, Report};
+use crate::kernel::change::Change;
+use crate::kernel::diff::Removals;
+use crate::kernel::dump::DumpError;
+use crate::plan::{Plan, Problem};
+use crate::view::Machine;
+
+use super::reconcile::{Machinery, Outcome};
+
+impl Machinery for Kernel {
+    type Error = DumpError;
+
+    async fn observe(&self) -> Result<Machine, DumpError> {
+        Kernel::observe(self).await
+    }
+
+    async fn converge(&self, plan: &Plan) -> Outcome {
+        // They do not need each other: names of links in filters are only texts. The reconciler makes no plan
+        // before its caches know everything, so removals are allowed.
+        let (links, filters) = tokio::join!(
+            Kernel::converge(self, plan, Removals::Allowed),
+            firewall::converge_aside(plan.firewall.clone()),
+        );
+        let mut outcome = Outcome::default();
+        outcome.add_links(links);
+        outcome.add_filters(filters);
+        outcome
+    }
+}
+
+impl Outcome {
+    fn add_links(&mut self, done: Result<Report, DumpError>) {
+        match done {
+            Ok(report) => {
+                self.changes
+                    .extend(report.changes.iter().map(ToString::to_string));
+                self.failures.extend(report.errors.iter().map(problem));
+            }
+            Err(error) => self.failures.push(Problem {
+                about: "kernel".into(),
+                reason: "KernelNotRead",
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    fn add_filters(&mut self, done: Result<firewall::Outcome, firewall::Error>) {
+        match done {
+            Ok(firewall::Outcome::Unchanged) => {}
+            Ok(firewall::Outcome::Elements { added, removed }) => {
+                self.changes.push(format!(
+                    "packet filter: {added} elements added, {removed} removed"
+                ));
+            }
+            Ok(firewall::Outcome::Replaced { because }) => {
+                self.changes
+                    .push(format!("packet filter written anew: {because}"));
+            }
+            Err(error) => self.failures.push(Problem {
+                about: "packet filter".into(),
+                reason: "FilterRefused",
+                message: error.to_string(),
+            }),
+        }
+    }
+}
+
+fn problem(failure: &Failure) -> Problem {
+    Problem {
+        about: about(&failure.change),
+        reason: "KernelRefused",
+        message: failure.to_string(),
+    }
+}
+
+/// The object of a step: pods wait for the tunnel's link and for their subnet's rule by these names.
+fn about(change: &Change) -> String {
+    match change {
+        Change::AddTunnel(new) => format!("link {}", new.name),
+        Change::SetLink(change) => format!("link {}", change.name),
+        Change::DeleteLink { name } => format!("leftover link {name}"),
+        Change::SetLocal { name, .. } => format!("link {name}"),
+        Change::InstallFilter { link } => format!("replication filter of {link}"),
+        Change::AddAddress { link, ip } | Change::DeleteAddress { link, ip } => {
+            format!("address {ip} of {link}")
+        }
+        Change::ReplaceForward(entry) | Change::AppendForward(entry) | Change::DeleteForward(entry) => {
+            format!("forwarding entry {entry}")
+        }
+        Change::AddProxy { link, ip } | Change::DeleteProxy { link, ip } => {
+            format!("proxy neighbour {ip} of {link}")
+        }
+        Change::ReplaceRoute(route) | Change::DeleteRoute(route) => format!("route {route}"),
+        Change::AddRule(rule) | Change::DeleteRule(rule) => match rule.source {
+            Some(source) => format!("rule from {source}"),
+            None => format!("rule {rule}"),
+        },
+        Change::Sysctl { path, .. } => format!("sysctl {path}"),
+    }
+}
