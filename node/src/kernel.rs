@@ -129,6 +129,7 @@ impl Kernel {
 
     async fn pass(&self, plan: &Plan, removals: Removals) -> Result<Report, DumpError> {
         let state = self.dump(plan).await?;
+        self.mention(&absent(plan, &state));
         let changes = diff(plan, &state, removals);
         if changes.is_empty() {
             return Ok(Report::default());
@@ -216,6 +217,22 @@ fn is_transient(error: &apply::StepError) -> bool {
         }
         _ => true,
     }
+}
+
+/// Sysctls of the plan that this kernel does not have; those of a tunnel come with it.
+fn absent(plan: &Plan, state: &State) -> BTreeSet<String> {
+    let to_come = |path: &str| {
+        let tunnel = plan
+            .vxlan
+            .iter()
+            .find(|tunnel| path.split('/').any(|part| part == tunnel.name));
+        tunnel.is_some_and(|tunnel| !state.links.contains_key(&tunnel.name))
+    };
+    let wanted = plan
+        .sysctls
+        .keys()
+        .filter(|path| !state.sysctls.contains_key(*path) && !to_come(path));
+    wanted.cloned().collect()
 }
 
 /// Sysctls that a plan speaks of, and those of the pods that are here.

@@ -5,6 +5,7 @@ pub(super) mod parse;
 use std::collections::BTreeMap;
 use std::io;
 
+use futures::TryStreamExt;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::neighbour::{NeighbourFlags, NeighbourMessage};
@@ -101,6 +102,12 @@ pub(super) async fn links_of(handle: &Handle) -> Result<BTreeMap<String, Link>, 
         }
     }
     Ok(found)
+}
+
+/// One link by its number, if it exists and can be read.
+pub(super) async fn link(handle: &Handle, index: u32) -> Option<(String, Link)> {
+    let message = handle.link().get().match_index(index).execute().try_next().await;
+    parse::link(&message.ok()??)
 }
 
 async fn list(

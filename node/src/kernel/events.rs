@@ -1,4 +1,5 @@
-//! What others change in the kernel wakes the reconciler: soon, once for many changes, and not for our own.
+//! What others change in the kernel wakes the reconciler: soon, once for many changes, and not for our own, as
+//! far as the kernel says whose they are: of forwarding entries and IPv6 addresses it does not.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::{RouteFlags, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -20,8 +21,9 @@ use tokio::task::JoinHandle;
 
 use super::Kernel;
 use super::dump::parse::table_of;
-use super::names::{HOST_END_PREFIX, TABLE_LOCAL, TABLE_MAIN, is_global_unicast};
+use super::names::{HOST_END, HOST_END_PREFIX, TABLE_LOCAL, TABLE_MAIN, is_global_unicast};
 use super::netns::Netns;
+use crate::mac::Mac;
 
 /// Room for the notifications of a few thousand changes at once.
 const RECEIVE_BUFFER: usize = 8 << 20;
@@ -39,7 +41,7 @@ pub(super) type Messages = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage
 pub struct Wake {
     /// Links other than host ends of pods.
     pub links: bool,
-    /// Host ends of pods: made, set up or down, removed.
+    /// Host ends of pods that need repair: set down, or with another MAC.
     pub pods: bool,
     /// Addresses that are not of a link alone.
     pub addresses: bool,
@@ -176,7 +178,8 @@ fn mark(payload: &NetlinkPayload<RouteNetlinkMessage>, wake: &mut Wake) {
     use RouteNetlinkMessage as M;
     match payload {
         NetlinkPayload::Overrun(_) => wake.lost = true,
-        NetlinkPayload::InnerMessage(M::NewLink(link) | M::DelLink(link)) => mark_link(link, wake),
+        NetlinkPayload::InnerMessage(M::NewLink(link)) => mark_link(link, false, wake),
+        NetlinkPayload::InnerMessage(M::DelLink(link)) => mark_link(link, true, wake),
         NetlinkPayload::InnerMessage(M::NewAddress(address) | M::DelAddress(address)) => {
             wake.addresses |= is_of_interest(address);
         }
@@ -191,20 +194,27 @@ fn mark(payload: &NetlinkPayload<RouteNetlinkMessage>, wake: &mut Wake) {
     }
 }
 
-fn mark_link(link: &LinkMessage, wake: &mut Wake) {
+fn mark_link(link: &LinkMessage, is_gone: bool, wake: &mut Wake) {
     // Ports of bridges are told of again as such.
     if link.header.interface_family == AddressFamily::Bridge {
         return;
     }
-    let name = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name),
-        _ => None,
-    });
-    if name.is_some_and(|name| name.starts_with(HOST_END_PREFIX)) {
-        wake.pods = true;
-    } else {
-        wake.links = true;
+    let (mut is_pods, mut mac) = (false, None);
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => is_pods = name.starts_with(HOST_END_PREFIX),
+            LinkAttribute::Address(octets) => mac = octets.as_slice().try_into().ok().map(Mac),
+            _ => {}
+        }
     }
+    if !is_pods {
+        wake.links = true;
+        return;
+    }
+    // Pods come and go all the time. Who brings one sets its link up, and a link that is gone needs nothing.
+    let is_new = link.header.change_mask.bits() == u32::MAX;
+    let is_well = link.header.flags.contains(LinkFlags::Up) && mac == Some(HOST_END);
+    wake.pods |= !(is_new || is_gone || is_well);
 }
 
 fn is_of_interest(address: &AddressMessage) -> bool {
@@ -223,4 +233,82 @@ fn may_be_ours(route: &RouteMessage) -> bool {
 
 fn is_set_forward(entry: &NeighbourMessage) -> bool {
     entry.header.family == AddressFamily::Bridge && u16::from(entry.header.state) & SET != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_end(flags: LinkFlags, change: u32, mac: Mac) -> LinkMessage {
+        let mut link = LinkMessage::default();
+        link.header.flags = flags;
+        link.header.change_mask = LinkFlags::from_bits_retain(change);
+        link.attributes
+            .push(LinkAttribute::IfName("hybr0d7763386da".into()));
+        link.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
+        link
+    }
+
+    #[test]
+    fn pods_that_come_and_go_wake_nobody_and_disturbed_ones_do() {
+        let other = Mac([2, 0, 0, 0, 0, 1]);
+        let cases = [
+            (
+                "arrives",
+                host_end(LinkFlags::empty(), u32::MAX, other),
+                false,
+                false,
+            ),
+            ("is set up", host_end(LinkFlags::Up, 1, HOST_END), false, false),
+            (
+                "finds its peer up",
+                host_end(LinkFlags::Up | LinkFlags::LowerUp, 0, HOST_END),
+                false,
+                false,
+            ),
+            (
+                "goes",
+                host_end(LinkFlags::empty(), u32::MAX, HOST_END),
+                true,
+                false,
+            ),
+            (
+                "is set down",
+                host_end(LinkFlags::empty(), 1, HOST_END),
+                false,
+                true,
+            ),
+            ("gets another MAC", host_end(LinkFlags::Up, 0, other), false, true),
+        ];
+        for (what, link, is_gone, expected) in cases {
+            let mut wake = Wake::default();
+
+            mark_link(&link, is_gone, &mut wake);
+
+            assert_eq!(
+                wake,
+                Wake {
+                    pods: expected,
+                    ..Wake::default()
+                },
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn learned_forwards_and_routes_of_the_machine_wake_nobody() {
+        let mut forward = NeighbourMessage::default();
+        forward.header.family = AddressFamily::Bridge;
+        forward.header.state = netlink_packet_route::neighbour::NeighbourState::Reachable;
+        let mut route = RouteMessage::default();
+        route.header.table = 254;
+        route.header.destination_prefix_length = 24;
+
+        assert!(!is_set_forward(&forward) && !may_be_ours(&route));
+
+        forward.header.state = netlink_packet_route::neighbour::NeighbourState::Permanent;
+        route.header.destination_prefix_length = 0;
+        assert!(is_set_forward(&forward) && may_be_ours(&route));
+    }
 }

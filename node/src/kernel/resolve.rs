@@ -19,7 +19,7 @@ use super::dump::parse::destination;
 use super::dump::{self, DumpError};
 use super::events::{Messages, subscribe};
 use super::names::VXLAN_INFIX;
-use super::state::Kind;
+use super::state::{Kind, Link};
 use super::wire;
 use crate::mac::Mac;
 
@@ -112,10 +112,8 @@ impl Kernel {
 
     async fn overlays(&self) -> Result<BTreeSet<u32>, DumpError> {
         let links = dump::links_of(&self.handle).await?;
-        let overlay = |(name, link): (String, super::state::Link)| {
-            (name.contains(VXLAN_INFIX) && matches!(link.kind, Kind::Vxlan(_))).then_some(link.index)
-        };
-        Ok(links.into_iter().filter_map(overlay).collect())
+        let overlays = links.into_iter().filter(|(name, link)| is_overlay(name, link));
+        Ok(overlays.map(|(_, link)| link.index).collect())
     }
 }
 
@@ -215,13 +213,15 @@ impl Responder {
         if let Some(known) = self.overlays.get(&link) {
             return *known;
         }
-        let Ok(overlays) = self.kernel.overlays().await else {
-            return false;
-        };
-        let is_overlay = overlays.contains(&link);
+        let found = dump::link(&self.kernel.handle, link).await;
+        let is_overlay = found.is_some_and(|(name, link)| is_overlay(&name, &link));
         self.overlays.insert(link, is_overlay);
         is_overlay
     }
+}
+
+fn is_overlay(name: &str, link: &Link) -> bool {
+    name.contains(VXLAN_INFIX) && matches!(link.kind, Kind::Vxlan(_))
 }
 
 /// Whether a notification is a question. An entry in `PROBE` is being verified on the wire with its MAC; when
@@ -242,4 +242,61 @@ fn question(message: &NeighbourMessage, asked: bool) -> Option<Question> {
         ip: destination(message)?,
         held,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::neighbour::NeighbourAddress;
+
+    use super::*;
+
+    fn neighbour(state: NeighbourState, held: Option<Mac>) -> NeighbourMessage {
+        let mut message = NeighbourMessage::default();
+        message.header.ifindex = 7;
+        message.header.state = state;
+        let address = NeighbourAddress::Inet([10, 0, 0, 5].into());
+        message.attributes.push(NeighbourAttribute::Destination(address));
+        message
+            .attributes
+            .extend(held.map(|mac| NeighbourAttribute::LinkLayerAddress(mac.0.to_vec())));
+        message
+    }
+
+    #[test]
+    fn a_neighbour_without_a_mac_is_a_question() {
+        let incomplete = neighbour(NeighbourState::Incomplete, None);
+
+        let expected = Question {
+            link: 7,
+            ip: [10, 0, 0, 5].into(),
+            held: None,
+        };
+        assert_eq!(question(&incomplete, false), Some(expected));
+        assert_eq!(question(&incomplete, true), Some(expected));
+    }
+
+    #[test]
+    fn one_that_is_verified_on_the_wire_is_a_question_only_if_we_know_better_or_the_wire_is_silent() {
+        let held = Mac([2, 0, 0, 0, 0, 2]);
+        let probe = neighbour(NeighbourState::Probe, Some(held));
+
+        assert_eq!(
+            question(&probe, false).and_then(|question| question.held),
+            Some(held)
+        );
+        assert_eq!(question(&probe, true).map(|question| question.held), Some(None));
+    }
+
+    #[test]
+    fn what_is_known_is_no_question() {
+        let held = Some(Mac([2, 0, 0, 0, 0, 2]));
+        for state in [
+            NeighbourState::Reachable,
+            NeighbourState::Stale,
+            NeighbourState::Delay,
+            NeighbourState::Failed,
+        ] {
+            assert_eq!(question(&neighbour(state, held), false), None, "{state}");
+        }
+    }
 }

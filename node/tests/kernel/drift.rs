@@ -114,7 +114,8 @@ async fn a_wake_up_says_what_kind_of_change_it_was() {
         .unwrap();
     assert!(wake.rules && !wake.links && !wake.routes, "{wake:?}");
 
-    namespace.sh("ip link add hybr9 type veth peer name x9; ip address add 10.5.0.1/32 dev eth0");
+    namespace.sh("ip link add hybr9 type veth peer name x9; ip link set hybr9 up");
+    namespace.sh("ip link set hybr9 down; ip address add 10.5.0.1/32 dev eth0");
     let wake = timeout(Duration::from_secs(1), events.next())
         .await
         .unwrap()

@@ -56,7 +56,8 @@ fn fits(wanted: &Vxlan, tunnel: &Tunnel, state: &State) -> bool {
         .is_none_or(|local| local.is_ipv4() == wanted.local.is_ipv4());
     tunnel.vni == wanted.vni
         && tunnel.port == wanted.port
-        && parent == Some(tunnel.parent)
+        // A parent that is away may come back.
+        && parent.is_none_or(|parent| parent == tunnel.parent)
         && same_family
         && !tunnel.strange
 }

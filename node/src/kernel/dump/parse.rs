@@ -311,3 +311,70 @@ fn route_ip(address: &RouteAddress) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::DefaultNla;
+
+    use super::*;
+
+    fn subnet_rule() -> RuleMessage {
+        let mut message = RuleMessage::default();
+        message.header.family = address_family(Family::V4);
+        message.header.src_len = 24;
+        message.header.action = RuleAction::ToTable;
+        message.attributes = vec![
+            RuleAttribute::SuppressPrefixLen(u32::MAX),
+            RuleAttribute::Source([10, 0, 0, 0].into()),
+            RuleAttribute::Table(10_000),
+            RuleAttribute::Priority(4),
+            RuleAttribute::FwMark(0),
+            RuleAttribute::FwMask(0x4040),
+            RuleAttribute::Protocol(RouteProtocol::Boot),
+        ];
+        message
+    }
+
+    #[test]
+    fn a_rule_of_a_subnet_is_read_as_it_was_written() {
+        let expected = Rule {
+            family: Family::V4,
+            priority: 4,
+            table: 10_000,
+            source: "10.0.0.0/24".parse().ok(),
+            mark: 0,
+            mask: 0x4040,
+            plain: true,
+        };
+
+        assert_eq!(rule(&subnet_rule(), Family::V4), Some(expected));
+        assert_eq!(rule(&subnet_rule(), Family::V6), None);
+    }
+
+    #[test]
+    fn whatever_selects_more_makes_a_rule_somebody_elses() {
+        let zero = RuleAttribute::Other(DefaultNla::new(99, vec![0; 4]));
+        let unknown = RuleAttribute::Other(DefaultNla::new(99, vec![0, 0, 0, 7]));
+        let cases = [
+            (RuleAttribute::Iifname("eth0".into()), false),
+            (RuleAttribute::Oifname("eth0".into()), false),
+            (RuleAttribute::L3MDev(true), false),
+            (RuleAttribute::SuppressPrefixLen(0), false),
+            (zero, true),
+            (unknown, false),
+        ];
+        for (attribute, expected) in cases {
+            let mut message = subnet_rule();
+            message.attributes.push(attribute.clone());
+
+            assert_eq!(
+                rule(&message, Family::V4).map(|rule| rule.plain),
+                Some(expected),
+                "{attribute:?}"
+            );
+        }
+        let mut inverted = subnet_rule();
+        inverted.header.flags = RuleFlags::Invert;
+        assert_eq!(rule(&inverted, Family::V4).map(|rule| rule.plain), Some(false));
+    }
+}
