@@ -1,5 +1,7 @@
 //! A little API server for tests: objects by path, optimistic writes, JSON patches, label selectors.
 
+mod world;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,6 +10,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tower_test::mock;
+
+pub use world::{World, annotations, ip_instance, network, node, pod, request, stateful, subnet};
 
 const PLURALS: [&str; 6] = [
     "secrets",

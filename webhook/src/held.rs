@@ -1,5 +1,5 @@
-//! The addresses that pods hold, by pod: an index fed by the watch of `IPInstances`. A cluster has as many
-//! of them as pods, so of each object only what the choice of a network reads is kept.
+//! The addresses that pods and virtual machines hold, by holder: an index fed by the watch of `IPInstances`. A
+//! cluster has as many of them as pods, so of each object only what the choice of a network reads is kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 
-/// Addresses by (namespace, pod label).
+/// Addresses by namespace and label.
 #[derive(Debug, Default)]
 pub struct Held {
     index: Index,
@@ -20,10 +20,18 @@ pub struct Held {
     next: Option<Index>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Index {
-    pods: HashMap<Key, BTreeMap<Box<str>, Compact>>,
-    pod_of: HashMap<Key, Box<str>>,
+    pods: By,
+    vms: By,
+}
+
+// The objects that carry one label, by namespace and the label's value.
+#[derive(Debug)]
+struct By {
+    label: &'static str,
+    held: HashMap<Key, BTreeMap<Box<str>, Compact>>,
+    holder_of: HashMap<Key, Box<str>>,
 }
 
 type Key = (Box<str>, Box<str>);
@@ -53,43 +61,84 @@ impl Held {
 
     /// What carries the pod's label in the namespace, by name; only the fields that are kept are filled.
     pub fn of_pod(&self, namespace: &str, pod: &str) -> Vec<Arc<IpInstance>> {
-        let held = self.index.pods.get(&(namespace.into(), pod.into()));
-        let held = held.into_iter().flatten();
-        held.map(|(name, compact)| Arc::new(compact.expand(namespace, name, pod)))
-            .collect()
+        self.index.pods.of(namespace, pod)
+    }
+
+    /// The same for the label of a virtual machine.
+    pub fn of_vm(&self, namespace: &str, vm: &str) -> Vec<Arc<IpInstance>> {
+        self.index.vms.of(namespace, vm)
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            pods: By::new(label::POD),
+            vms: By::new(label::VM),
+        }
     }
 }
 
 impl Index {
     fn put(&mut self, instance: &IpInstance) {
-        self.forget(instance);
-        let Some(pod) = instance.labels().get(label::POD) else {
-            return;
-        };
-        let namespace: Box<str> = instance.namespace().unwrap_or_default().into();
-        let name: Box<str> = instance.name_any().into();
-        self.pod_of
-            .insert((namespace.clone(), name.clone()), pod.as_str().into());
-        self.pods
-            .entry((namespace, pod.as_str().into()))
-            .or_default()
-            .insert(name, Compact::of(instance));
+        self.pods.put(instance);
+        self.vms.put(instance);
     }
 
     fn forget(&mut self, instance: &IpInstance) {
-        let namespace: Box<str> = instance.namespace().unwrap_or_default().into();
-        let name: Box<str> = instance.name_any().into();
-        let Some(pod) = self.pod_of.remove(&(namespace.clone(), name.clone())) else {
+        self.pods.forget(instance);
+        self.vms.forget(instance);
+    }
+}
+
+impl By {
+    fn new(label: &'static str) -> Self {
+        Self {
+            label,
+            held: HashMap::new(),
+            holder_of: HashMap::new(),
+        }
+    }
+
+    fn of(&self, namespace: &str, holder: &str) -> Vec<Arc<IpInstance>> {
+        let held = self.held.get(&(namespace.into(), holder.into()));
+        let held = held.into_iter().flatten();
+        held.map(|(name, compact)| Arc::new(compact.expand(namespace, name, (self.label, holder))))
+            .collect()
+    }
+
+    fn put(&mut self, instance: &IpInstance) {
+        self.forget(instance);
+        let Some(holder) = instance.labels().get(self.label) else {
             return;
         };
-        let key = (namespace, pod);
-        if let Some(held) = self.pods.get_mut(&key) {
+        let (namespace, name) = identity(instance);
+        self.holder_of
+            .insert((namespace.clone(), name.clone()), holder.as_str().into());
+        let held = self.held.entry((namespace, holder.as_str().into())).or_default();
+        held.insert(name, Compact::of(instance));
+    }
+
+    fn forget(&mut self, instance: &IpInstance) {
+        let (namespace, name) = identity(instance);
+        let Some(holder) = self.holder_of.remove(&(namespace.clone(), name.clone())) else {
+            return;
+        };
+        let key = (namespace, holder);
+        if let Some(held) = self.held.get_mut(&key) {
             held.remove(&name);
             if held.is_empty() {
-                self.pods.remove(&key);
+                self.held.remove(&key);
             }
         }
     }
+}
+
+fn identity(instance: &IpInstance) -> Key {
+    (
+        instance.namespace().unwrap_or_default().into(),
+        instance.name_any().into(),
+    )
 }
 
 impl Compact {
@@ -107,12 +156,12 @@ impl Compact {
         }
     }
 
-    fn expand(&self, namespace: &str, name: &str, pod: &str) -> IpInstance {
+    fn expand(&self, namespace: &str, name: &str, (key, holder): (&str, &str)) -> IpInstance {
         IpInstance {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 namespace: Some(namespace.to_owned()),
-                labels: Some(BTreeMap::from([(label::POD.to_owned(), pod.to_owned())])),
+                labels: Some(BTreeMap::from([(key.to_owned(), holder.to_owned())])),
                 creation_timestamp: self.created.clone(),
                 deletion_timestamp: self.deleted.clone(),
                 ..ObjectMeta::default()
@@ -209,7 +258,20 @@ mod tests {
         assert_eq!((names(&held, "a").len(), names(&held, "b").len()), (0, 1));
         held.apply(Event::Apply(instance("1", None)));
         assert!(names(&held, "b").is_empty());
-        assert!(held.index.pods.is_empty() && held.index.pod_of.is_empty());
+        assert!(held.index.pods.held.is_empty() && held.index.pods.holder_of.is_empty());
+    }
+
+    #[test]
+    fn a_virtual_machine_finds_what_carries_its_label() {
+        let mut reserved = instance("1", None);
+        reserved.metadata.labels = Some(BTreeMap::from([(label::VM.to_owned(), "mine".to_owned())]));
+        let held = listed(&[reserved.clone(), instance("2", Some("mine"))]);
+        let found = held.of_vm("d", "mine");
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].name_any(), found[0].labels()),
+            (reserved.name_any(), reserved.labels())
+        );
     }
 
     #[test]

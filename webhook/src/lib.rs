@@ -1,13 +1,24 @@
 //! `hybridnet-webhook`: fills in the network of new pods, and refuses networks, subnets and pods that
 //! cannot work (control-plane spec, chapter 5).
 
+pub mod admission;
+pub mod caches;
 pub mod certificate;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod flags;
+mod fresh;
 pub mod held;
+mod live;
 pub mod logs;
 pub mod metrics;
+mod network;
 pub mod patch;
+mod pod;
 pub mod readiness;
 pub mod recent;
 pub mod review;
+pub mod run;
+pub mod server;
+mod subnet;
+mod vm;

@@ -1,3 +1,12 @@
-//! The webhook's program.
+//! The program.
 
-fn main() {}
+use clap::Parser;
+use hybridnet_webhook::flags::Flags;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let flags = Flags::parse();
+    flags.logs.install()?;
+    hybridnet_webhook::run::run(flags).await?;
+    Ok(())
+}

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use kube::{Resource, ResourceExt};
 
-/// Longer than the API server takes from our answer to the stored object: other webhooks come after us.
-const MEMORY: Duration = Duration::from_secs(10);
+/// Longer than the API server takes from our answer to the stored object. Not much longer: what is refused by
+/// others after us, or deleted through another replica, would stand in the way of its successor.
+const MEMORY: Duration = Duration::from_secs(3);
 
 /// Objects of one kind.
 #[derive(Debug)]
@@ -25,15 +26,19 @@ impl<K: Resource + Clone> Recent<K> {
         self.0.push((now, object.clone()));
     }
 
+    /// Forgets an object that may be gone in a moment.
+    pub fn forget(&mut self, name: &str) {
+        self.0.retain(|(_, known)| known.name_any() != name);
+    }
+
     /// `listed` and what was allowed a moment before `now` but is not in it; never what is named `except`.
     pub fn beside(&mut self, now: Instant, listed: Vec<K>, except: &str) -> Vec<K> {
         self.0.retain(|(at, known)| {
             now.saturating_duration_since(*at) < MEMORY
                 && listed.iter().all(|object| object.name_any() != known.name_any())
         });
-        let unseen = self.0.iter().map(|(_, known)| known.clone());
-        let mut all = listed.clone();
-        all.extend(unseen);
+        let mut all = listed;
+        all.extend(self.0.iter().map(|(_, known)| known.clone()));
         all.retain(|object| object.name_any() != except);
         all
     }
@@ -85,5 +90,8 @@ mod tests {
         assert!(recent.beside(now, vec![], "b").is_empty());
         recent.allow(now, &subnet("a"));
         assert!(recent.beside(now + MEMORY, vec![], "b").is_empty());
+        recent.allow(now, &subnet("a"));
+        recent.forget("a");
+        assert!(recent.beside(now, vec![], "b").is_empty());
     }
 }

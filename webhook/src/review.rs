@@ -35,6 +35,9 @@ pub struct Request {
     /// Object as it is; absent on CREATE.
     #[serde(default)]
     pub old_object: Option<Value>,
+    /// Nothing will be stored, whatever the answer.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
 }
 
 /// Group, version and kind.
@@ -133,6 +136,11 @@ pub struct Allowed {
 pub type Answer = Result<Allowed, Refusal>;
 
 impl Request {
+    /// Whether the object will be stored when everybody agrees.
+    pub fn counts(&self) -> bool {
+        self.dry_run != Some(true)
+    }
+
     /// The object as it would become.
     pub fn object<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         decode("object", self.object.as_ref())

@@ -1,0 +1,70 @@
+//! Which rule answers which request. Kinds and operations without a rule are allowed.
+
+use std::sync::Arc;
+
+use hybridnet_api::names::GROUP;
+use hybridnet_api::selection::Catalogue;
+use hybridnet_api::settings::Settings;
+use hybridnet_api::validation::network::NodeLabels;
+use hybridnet_api::{Network, Subnet};
+use kube::Client;
+use tokio::sync::Mutex;
+
+use crate::recent::Recent;
+use crate::review::{Allowed, Answer, Operation, Request};
+use crate::{network, pod, subnet};
+
+/// What the caches hold.
+pub trait Cluster: Catalogue + Send + Sync {
+    /// Names and labels of all nodes.
+    fn nodes(&self) -> Vec<NodeLabels>;
+}
+
+/// What rules need to judge.
+pub struct Admission {
+    pub(crate) client: Client,
+    pub(crate) caches: Arc<dyn Cluster>,
+    pub(crate) settings: Settings,
+    // Held from the list to the decision: two requests to one replica are judged one after the other.
+    pub(crate) networks: Mutex<Recent<Network>>,
+    pub(crate) subnets: Mutex<Recent<Subnet>>,
+}
+
+impl Admission {
+    /// Rules over these caches, and over live lists through `client`.
+    pub fn new(client: Client, caches: Arc<dyn Cluster>, settings: Settings) -> Self {
+        Self {
+            client,
+            caches,
+            settings,
+            networks: Mutex::default(),
+            subnets: Mutex::default(),
+        }
+    }
+
+    /// The answer to `/mutate`.
+    pub async fn mutate(&self, request: &Request) -> Answer {
+        match (kind(request), request.operation) {
+            (("", "Pod"), Operation::Create) => pod::mutate(self, request).await,
+            _ => Ok(Allowed::default()),
+        }
+    }
+
+    /// The answer to `/validate`.
+    pub async fn validate(&self, request: &Request) -> Answer {
+        match kind(request) {
+            (GROUP, "Network") => network::validate(self, request).await,
+            (GROUP, "Subnet") => subnet::validate(self, request).await,
+            ("", "Pod") if request.operation == Operation::Create => pod::validate(self, request).await,
+            _ => Ok(Allowed::default()),
+        }
+    }
+}
+
+// A subresource is not the object that the rules are about.
+fn kind(request: &Request) -> (&str, &str) {
+    match request.sub_resource.as_deref() {
+        None | Some("") => (&request.kind.group, &request.kind.kind),
+        Some(_) => ("", ""),
+    }
+}

@@ -1,0 +1,202 @@
+//! What the API server holds, as far as pods are judged by it: filled before the first answer, followed
+//! from then on.
+
+use std::fmt::Debug;
+use std::future::ready;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, future};
+use hybridnet_api::selection::Catalogue;
+use hybridnet_api::validation::network::NodeLabels;
+use hybridnet_api::{IpInstance, Network, NetworkType, Subnet};
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::admission::Cluster;
+use crate::held::Held;
+
+/// A connection that died without a word is noticed after this many seconds.
+const WATCH_SECONDS: u32 = 60;
+
+/// One cache a kind.
+pub struct Caches {
+    networks: Store<Network>,
+    subnets: Store<Subnet>,
+    namespaces: Store<Namespace>,
+    nodes: Store<PartialObjectMeta<Node>>,
+    held: Arc<RwLock<Held>>,
+    held_filled: watch::Receiver<bool>,
+}
+
+/// A watch ended for good, which it never should.
+#[derive(Debug, thiserror::Error)]
+#[error("watch of {0} ended before its first list")]
+pub struct WatchEnded(&'static str);
+
+impl Caches {
+    /// The caches, and the future that must be polled to fill them and keep them fresh.
+    pub fn start(client: &Client) -> (Self, BoxFuture<'static, ()>) {
+        let (networks, networks_feed) = followed(Api::<Network>::all(client.clone()));
+        let (subnets, subnets_feed) = followed(Api::<Subnet>::all(client.clone()));
+        let (namespaces, namespaces_feed) = followed(Api::<Namespace>::all(client.clone()));
+        let (nodes, nodes_feed) = followed_nodes(Api::all(client.clone()));
+        let held = Arc::new(RwLock::new(Held::default()));
+        let (held_feed, held_filled) = followed_held(Api::all(client.clone()), held.clone());
+        let feeds = [
+            networks_feed,
+            subnets_feed,
+            namespaces_feed,
+            nodes_feed,
+            held_feed,
+        ];
+        let caches = Self {
+            networks,
+            subnets,
+            namespaces,
+            nodes,
+            held,
+            held_filled,
+        };
+        (caches, future::join_all(feeds).map(|_| ()).boxed())
+    }
+
+    /// Returns once each cache has seen a whole list.
+    pub async fn filled(&self) -> Result<(), WatchEnded> {
+        self.networks
+            .wait_until_ready()
+            .await
+            .map_err(|_| WatchEnded("networks"))?;
+        self.subnets
+            .wait_until_ready()
+            .await
+            .map_err(|_| WatchEnded("subnets"))?;
+        self.namespaces
+            .wait_until_ready()
+            .await
+            .map_err(|_| WatchEnded("namespaces"))?;
+        self.nodes
+            .wait_until_ready()
+            .await
+            .map_err(|_| WatchEnded("nodes"))?;
+        let mut held = self.held_filled.clone();
+        held.wait_for(|filled| *filled)
+            .await
+            .map_err(|_| WatchEnded("ipinstances"))?;
+        Ok(())
+    }
+}
+
+impl Cluster for Caches {
+    fn nodes(&self) -> Vec<NodeLabels> {
+        let nodes = self.nodes.state();
+        nodes
+            .iter()
+            .map(|node| (node.name_any(), node.labels().clone()))
+            .collect()
+    }
+}
+
+impl Catalogue for Caches {
+    fn network(&self, name: &str) -> Option<Arc<Network>> {
+        self.networks.get(&ObjectRef::new(name))
+    }
+
+    fn networks_of_type(&self, wanted: NetworkType) -> Vec<Arc<Network>> {
+        let is_wanted = |network: &Network| network.spec.network_type().is_ok_and(|type_| type_ == wanted);
+        let mut found = self.networks.state_filter(is_wanted);
+        found.sort_by_key(|network| network.name_any());
+        found
+    }
+
+    fn subnet(&self, name: &str) -> Option<Arc<Subnet>> {
+        self.subnets.get(&ObjectRef::new(name))
+    }
+
+    fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.get(&ObjectRef::new(name))
+    }
+
+    fn ip_instances_of_pod(&self, namespace: &str, pod_label: &str) -> Vec<Arc<IpInstance>> {
+        self.held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of_pod(namespace, pod_label)
+    }
+
+    fn ip_instances_of_vm(&self, namespace: &str, vm: &str) -> Vec<Arc<IpInstance>> {
+        self.held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of_vm(namespace, vm)
+    }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+fn followed<K>(api: Api<K>) -> (Store<K>, BoxFuture<'static, ()>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let feed = watcher(api, config())
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .for_each(|event| {
+            report::<K, _>(&event);
+            ready(())
+        });
+    (store, feed.boxed())
+}
+
+fn followed_nodes(
+    api: Api<PartialObjectMeta<Node>>,
+) -> (Store<PartialObjectMeta<Node>>, BoxFuture<'static, ()>) {
+    let (store, writer) = reflector::store();
+    let feed = watcher(api, config())
+        .default_backoff()
+        .modify(|node| {
+            node.managed_fields_mut().clear();
+            node.annotations_mut().clear();
+        })
+        .reflect(writer)
+        .for_each(|event| {
+            report::<Node, _>(&event);
+            ready(())
+        });
+    (store, feed.boxed())
+}
+
+fn followed_held(
+    api: Api<IpInstance>,
+    held: Arc<RwLock<Held>>,
+) -> (BoxFuture<'static, ()>, watch::Receiver<bool>) {
+    let (filled, is_filled) = watch::channel(false);
+    let feed = watcher(api, config()).default_backoff().for_each(move |event| {
+        report::<IpInstance, _>(&event);
+        if let Ok(event) = event {
+            let complete = matches!(event, watcher::Event::InitDone);
+            held.write().unwrap_or_else(PoisonError::into_inner).apply(event);
+            if complete {
+                filled.send_replace(true);
+            }
+        }
+        ready(())
+    });
+    (feed.boxed(), is_filled)
+}
+
+fn report<K: Resource<DynamicType = ()>, T>(event: &watcher::Result<T>) {
+    if let Err(error) = event {
+        warn!(kind = %K::kind(&()), %error, "watch interrupted");
+    }
+}

@@ -1,0 +1,89 @@
+//! Pods: which network they get is written into them (control-plane 5.2), and what cannot get one is
+//! refused (5.4).
+
+mod judge;
+mod place;
+
+use hybridnet_api::names::annotation;
+use hybridnet_api::pod::{annotation as annotated, is_stateful};
+use hybridnet_api::selection::Subject;
+use hybridnet_api::settings::Settings;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ObjectMeta;
+
+use crate::admission::Admission;
+use crate::fresh::Fresh;
+use crate::review::{Allowed, Answer, Request};
+use crate::vm;
+
+/// Fills in the network of a new pod.
+pub async fn mutate(admission: &Admission, request: &Request) -> Answer {
+    let pod: Pod = request.object()?;
+    let raw = request.object.as_ref().unwrap_or_default();
+    if is_of_host(&pod) {
+        return Ok(place::tolerating(raw, &pod));
+    }
+    let vm = vm::of_pod(
+        &admission.client,
+        &request.namespace,
+        &pod.metadata,
+        &admission.settings,
+    )
+    .await?;
+    let subject = subject(request, &pod, vm.as_deref());
+    let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
+    let selection = catalogue.select(&subject, &admission.settings).await?;
+    Ok(place::placed(
+        raw,
+        &pod,
+        &selection,
+        &catalogue,
+        &admission.settings,
+    ))
+}
+
+/// Refuses a new pod that cannot get a network.
+pub async fn validate(admission: &Admission, request: &Request) -> Answer {
+    let pod: Pod = request.object()?;
+    if is_of_host(&pod) {
+        return Ok(Allowed::default());
+    }
+    let vm = vm::of_pod(
+        &admission.client,
+        &request.namespace,
+        &pod.metadata,
+        &admission.settings,
+    )
+    .await?;
+    let subject = subject(request, &pod, vm.as_deref());
+    let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
+    judge::judge(&subject, &mut catalogue, &admission.settings).await
+}
+
+fn is_of_host(pod: &Pod) -> bool {
+    pod.spec
+        .as_ref()
+        .is_some_and(|spec| spec.host_network == Some(true))
+}
+
+// The object may have neither yet: namespace and name are those of the request.
+fn subject<'a>(request: &'a Request, pod: &'a Pod, vm: Option<&'a str>) -> Subject<'a> {
+    let name = match request.name.as_str() {
+        "" => pod.metadata.name.as_deref().unwrap_or_default(),
+        name => name,
+    };
+    Subject {
+        namespace: &request.namespace,
+        name,
+        metadata: &pod.metadata,
+        vm,
+    }
+}
+
+/// Whether the pod's workload lists the addresses of its pods. Those of other pods are not looked at.
+fn names_its_addresses(metadata: &ObjectMeta, settings: &Settings) -> bool {
+    is_stateful(metadata, settings) && annotated(metadata, annotation::IP_POOL).is_some()
+}
+
+#[cfg(test)]
+mod tests;
