@@ -21,7 +21,7 @@ use crate::context::{Context, WriteError, is_not_found, without_finalizer};
 use crate::events::source;
 use crate::queue::Outcome;
 use crate::world::State;
-use crate::world::addresses::address_of;
+use crate::world::addresses::addresses_of;
 use crate::world::pod::Pod;
 use crate::world::store::Key;
 
@@ -133,10 +133,10 @@ fn step(instance: &IpInstance, pod: Option<&Pod>) -> Step {
 
 /// What keeps the address of an object out of use, for its owner to read.
 fn trouble(state: &State, instance: &IpInstance) -> Option<String> {
-    if address_of(instance).is_none() {
+    if instance.spec.ip().is_none() || addresses_of(instance).len() > 1 {
         let ip = &instance.spec.address.ip;
         return Some(format!(
-            "spec.address.ip {ip:?} is not an address: delete this IPInstance"
+            "spec.address.ip {ip:?} is not the address that this IPInstance is named after: delete it"
         ));
     }
     let rivals = state.addresses.rivals(instance);

@@ -203,16 +203,25 @@ impl World {
         f(&mut self.lock())
     }
 
-    /// Ends a reservation: `written` of its addresses have an object. The others are free again, and whoever
-    /// waits for one is woken.
-    pub fn settle(&self, reservation: Reservation, written: &[IpAddr]) {
+    /// Ends a reservation: `written` of its addresses have an object; objects of the name of one in
+    /// `taken` belong to others. What is left is free again, and whoever waits for an address is woken.
+    pub fn settle(&self, reservation: Reservation, mut written: Vec<IpAddr>, taken: &[&IpInstance]) {
         let returned = reservation.addresses().len() > written.len();
         let network = reservation
             .addresses()
             .first()
             .map(|address| address.network.clone());
         let mut state = self.lock();
-        state.addresses.settle(reservation, written);
+        for wanted in taken {
+            // In the same network the other object holds the address by itself.
+            let key = Key::of(*wanted);
+            let other = state.ip_instances.get(&key);
+            if other.is_some_and(|other| other.spec.network != wanted.spec.network) {
+                written.extend(wanted.spec.ip());
+                state.addresses.block(key, wanted);
+            }
+        }
+        state.addresses.settle(reservation, &written);
         let waiting = network
             .filter(|_| returned)
             .map(|network| state.waited_for(&network));

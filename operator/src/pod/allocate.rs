@@ -61,13 +61,14 @@ impl Pods {
         let whole = written.len() == plan.objects.len();
         let addresses = plan.to_string();
         let keys = plan.written_keys();
-        let mut refused = None;
-        for planned in plan.objects {
-            if let Fate::Refused(error) = planned.fate {
-                refused = Some(error);
-            }
-        }
-        self.context.world.settle(plan.reservation, &written);
+        let Plan {
+            reservation, objects, ..
+        } = plan;
+        let others = objects
+            .iter()
+            .filter(|planned| matches!(planned.fate, Fate::NotOurs));
+        let taken: Vec<_> = others.map(|planned| &planned.object).collect();
+        self.context.world.settle(reservation, written, &taken);
         if whole {
             return Ok(Some(addresses));
         }
@@ -81,6 +82,10 @@ impl Pods {
                 ip_instance::delete(&self.context, &instance).await?;
             }
         }
+        let refused = objects.into_iter().find_map(|planned| match planned.fate {
+            Fate::Refused(error) => Some(error),
+            _ => None,
+        });
         if let Some(error) = refused {
             return Err(error.into());
         }
@@ -135,7 +140,7 @@ impl Pods {
             return Err(error.into());
         }
         let written = plan.written();
-        self.context.world.settle(plan.reservation, &written);
+        self.context.world.settle(plan.reservation, written, &[]);
         Ok(())
     }
 

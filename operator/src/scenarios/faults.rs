@@ -182,3 +182,46 @@ async fn a_conflict_when_the_finalizer_goes_is_tried_again() {
         .await;
     assert_eq!(instances(&server), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_an_object_of_another_network_has_is_kept_back_until_that_is_gone() {
+    let server = server();
+    let stray = instance("ns", "10.0.0.1").in_subnet("old", "old").build();
+    server.put(&stray);
+    let cluster = at_rest(&server).await;
+    let used = || {
+        cluster
+            .world
+            .with(|state| state.addresses.network_usage("net").ipv4.counts.used)
+    };
+
+    server.put(&overlay_pod("p", "IPv4"));
+    cluster
+        .until("an address", |state| state.ip_instances.iter().count() == 2)
+        .await;
+    cluster.rest().await;
+    assert!(server.get(&format!("{OBJECTS}/10-0-0-2")).is_some());
+    assert_eq!(used(), 2);
+
+    server.remove(&format!("{OBJECTS}/10-0-0-1"));
+    assert_eq!(used(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_address_is_not_its_name_takes_both_and_is_reported() {
+    let server = server();
+    let mut odd = instance("ns", "10.0.0.1").in_subnet("s4", "net").build();
+    odd.spec.address.ip = "10.0.0.2/24".to_owned();
+    server.put(&odd);
+
+    let cluster = at_rest(&server).await;
+    server.put(&overlay_pod("p", "IPv4"));
+    cluster
+        .until("an address", |state| state.ip_instances.iter().count() == 2)
+        .await;
+    cluster.rest().await;
+
+    assert!(server.get(&format!("{OBJECTS}/10-0-0-3")).is_some());
+    let told = cluster.events();
+    assert!(told.iter().any(|event| event.contains("named after")), "{told:?}");
+}

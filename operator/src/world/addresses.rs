@@ -22,6 +22,9 @@ pub struct Addresses {
     refused: BTreeMap<String, Refusal>,
     /// Addresses with several holders.
     clashes: BTreeSet<(String, IpAddr)>,
+    /// Addresses that cannot be recorded in a namespace because an object of another network has the
+    /// name: by that object.
+    blocked: BTreeMap<Key, (String, IpAddr, Owner)>,
 }
 
 /// Why a Subnet is not used.
@@ -90,7 +93,7 @@ impl Addresses {
 
     /// An object exists. Twice is as once.
     pub fn adopt(&mut self, instance: &IpInstance) {
-        if let Some(record) = record(instance) {
+        for record in records(instance) {
             let (network, ip) = (record.network.clone(), record.ip);
             self.ipam.adopt(record);
             self.check(network, ip);
@@ -99,9 +102,21 @@ impl Addresses {
 
     /// An object is gone from the API: its address is free, unless another object has it.
     pub fn release(&mut self, instance: &IpInstance) {
-        if let Some(record) = record(instance) {
+        for record in records(instance) {
             self.ipam.release(&record.network, record.ip, &record.owner);
             self.check(record.network, record.ip);
+        }
+        if let Some((network, ip, owner)) = self.blocked.remove(&Key::of(instance)) {
+            self.ipam.release(&network, ip, &owner);
+            self.check(network, ip);
+        }
+    }
+
+    /// The object `by` of another network has the name that `instance` needs: until it is gone, the
+    /// address of `instance` is kept back. To be settled as if it were written.
+    pub fn block(&mut self, by: Key, instance: &IpInstance) {
+        if let Some(record) = records(instance).pop() {
+            self.blocked.insert(by, (record.network, record.ip, record.owner));
         }
     }
 
@@ -140,14 +155,11 @@ impl Addresses {
 
     /// Other objects (namespace and name) that have the address of this one.
     pub fn rivals(&self, instance: &IpInstance) -> Vec<Key> {
-        let Some(record) = record(instance) else {
-            return vec![];
-        };
-        if !self.clashes.contains(&(record.network.clone(), record.ip)) {
-            return vec![];
-        }
-        let holders = self.ipam.holders(&record.network, record.ip).into_iter();
-        holders
+        let clashing = records(instance)
+            .into_iter()
+            .filter(|record| self.clashes.contains(&(record.network.clone(), record.ip)));
+        clashing
+            .flat_map(|record| self.ipam.holders(&record.network, record.ip))
             .map(|held| Key {
                 namespace: held.owner.namespace,
                 name: held.owner.instance,
@@ -195,20 +207,24 @@ impl Addresses {
     }
 }
 
-/// The address of an object; of one that cannot be read, what its name says.
-pub fn address_of(instance: &IpInstance) -> Option<IpAddr> {
-    instance
-        .spec
-        .ip()
-        .or_else(|| from_object_name(&instance.name_any()))
+/// The addresses that an object takes: the one that it records and the one that it is named after. They
+/// are the same unless somebody has meddled with the object.
+pub fn addresses_of(instance: &IpInstance) -> BTreeSet<IpAddr> {
+    let named = from_object_name(&instance.name_any());
+    instance.spec.ip().into_iter().chain(named).collect()
 }
 
-fn record(instance: &IpInstance) -> Option<Record> {
+fn records(instance: &IpInstance) -> Vec<Record> {
+    let addresses = addresses_of(instance).into_iter();
+    addresses.map(|ip| record(instance, ip)).collect()
+}
+
+fn record(instance: &IpInstance, ip: IpAddr) -> Record {
     let binding = instance.spec.binding.clone().unwrap_or_default();
-    Some(Record {
+    Record {
         network: instance.spec.network.clone(),
         subnet: instance.spec.subnet.clone(),
-        ip: address_of(instance)?,
+        ip,
         owner: Owner {
             namespace: instance.namespace().unwrap_or_default(),
             instance: instance.name_any(),
@@ -221,7 +237,7 @@ fn record(instance: &IpInstance) -> Option<Record> {
         } else {
             State::Allocated
         },
-    })
+    }
 }
 
 /// All Subnets that cannot be used. Of two that share addresses the younger one loses, of the same age
