@@ -45,8 +45,23 @@ async fn show(cluster: &Cluster, start: Instant) -> Result<()> {
     say("helm install hybridnet charts/hybridnet");
     cluster.install(&chart::dual_stack()).await?;
     say(format!("installed after {}", seconds(start.elapsed())));
+    let cells = who_reaches_whom(cluster).await?;
+    println!(
+        "All {cells} cells are green after {}.\n",
+        seconds(start.elapsed())
+    );
+    println!(
+        "Go on with it:\n  export KUBECONFIG={}",
+        cluster.state().kubeconfig().display()
+    );
+    println!("  export PATH={}:$PATH", cluster.prepared().kubernetes.display());
+    println!("  kubectl get pods -A -o wide\n  kubectl exec -it pod-1 -- sh\n\nEnd it:\n  make down");
+    Ok(())
+}
+
+/// Starts the pods of the matrix, shows them and the matrix, and says how many cells it has. An error when one is red.
+pub async fn who_reaches_whom(cluster: &Cluster) -> Result<usize> {
     let scene = Scene::set(cluster, Duration::from_mins(1)).await?;
-    say(format!("pods ready after {}", seconds(start.elapsed())));
     for kinds in ["networks,subnets", "ipinstances", "pods"] {
         println!(
             "$ kubectl get {kinds} -o wide\n{}",
@@ -59,16 +74,5 @@ async fn show(cluster: &Cluster, start: Instant) -> Result<()> {
     if wrong > 0 {
         bail!("{wrong} of {} cells are red", matrix.size());
     }
-    println!(
-        "All {} cells are green after {}.\n",
-        matrix.size(),
-        seconds(start.elapsed())
-    );
-    println!(
-        "Go on with it:\n  export KUBECONFIG={}",
-        cluster.state().kubeconfig().display()
-    );
-    println!("  export PATH={}:$PATH", cluster.prepared().kubernetes.display());
-    println!("  kubectl get pods -A -o wide\n  kubectl exec -it pod-1 -- sh\n\nEnd it:\n  make down");
-    Ok(())
+    Ok(matrix.size())
 }

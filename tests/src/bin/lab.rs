@@ -45,6 +45,8 @@ enum Action {
         #[arg(long, default_value_t = 3)]
         nodes: usize,
     },
+    /// Show who reaches whom on a running cluster.
+    Matrix,
     /// Figures: forty pods beside the plain plugins, memory, sizes.
     Compare {
         /// Rounds that count, after one that does not.
@@ -127,6 +129,7 @@ async fn run(name: &str, command: Action) -> Result<()> {
         Action::Prepare => prepare::prepare().map(drop),
         Action::Up { nodes, plugin, image } => up(name, nodes, plugin, image).await,
         Action::Demo { nodes } => demo::run(name, nodes).await,
+        Action::Matrix => demo::who_reaches_whom(&Cluster::attach(name)?).await.map(drop),
         Action::Compare { rounds, limit } => compare::run(rounds, limit).await,
         Action::Down { all } => {
             let clusters = if all { State::all() } else { vec![State::of(name)?] };

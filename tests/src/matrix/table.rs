@@ -19,7 +19,8 @@ impl fmt::Display for Matrix {
 
 fn table(f: &mut fmt::Formatter<'_>, family: &str, cells: &[&Cell]) -> fmt::Result {
     let sources = distinct(cells.iter().map(|cell| cell.source.as_str()));
-    let targets = distinct(cells.iter().map(|cell| cell.target.as_str()));
+    let mut targets = distinct(cells.iter().map(|cell| cell.target.as_str()));
+    targets.sort_by_key(|name| (kind(name), *name));
     let first = sources
         .iter()
         .chain([&family])
@@ -43,6 +44,15 @@ fn table(f: &mut fmt::Formatter<'_>, family: &str, cells: &[&Cell]) -> fmt::Resu
         writeln!(f)?;
     }
     writeln!(f)
+}
+
+/// Pods stand first, then nodes, then what is reached through them.
+fn kind(name: &str) -> usize {
+    let kinds = ["pod", "node", "Service", "outside"];
+    kinds
+        .iter()
+        .position(|kind| name.starts_with(kind))
+        .unwrap_or(kinds.len())
 }
 
 /// Each once, in the order of its first appearance.
@@ -73,16 +83,16 @@ mod tests {
     fn a_red_cell_is_seen_in_the_table_and_explained_below() {
         let matrix = Matrix {
             cells: vec![
-                cell("a", "b", None),
+                cell("a", "pod-b", None),
                 cell("a", "node-1", Some("timed out")),
-                cell("longer", "b", None),
+                cell("longer", "pod-b", None),
             ],
         };
 
         let text = matrix.to_string();
 
         assert!(
-            text.contains("IPv4    b  node-1\na       ok  RED   \nlonger  ok  -"),
+            text.contains("IPv4    pod-b  node-1\na       ok     RED   \nlonger  ok     -"),
             "{text}"
         );
         assert!(text.contains("red: IPv4 a → node-1: timed out"), "{text}");
