@@ -1,18 +1,22 @@
 //! The command line and environment of the daemon. Every flag of the Go project is accepted with the same
 //! spelling, because people keep them in patched manifests (datapath spec 3.1).
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+mod values;
+mod zap;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser};
 use hybridnet_api::feature_gates::FeatureGates;
 use hybridnet_api::network::UnknownWord;
-use hybridnet_api::{pod, settings};
-use ipnetwork::IpNetwork;
+use hybridnet_api::settings;
 
 use crate::plan::TableNumbers;
 use crate::view::Settings;
+pub use values::{Cidrs, FlagError, List, Listen};
+use values::{cidrs, go_bool, go_duration, listen_address};
+pub use zap::Zap;
 
 /// What the daemon is told when it starts.
 #[derive(Args, Clone, Debug)]
@@ -176,30 +180,6 @@ pub struct Flags {
     pub zap: Zap,
 }
 
-/// Flags of the Go project's logger. The format and the level are honoured, the others only accepted.
-#[derive(Args, Clone, Debug)]
-pub struct Zap {
-    /// Accepted and ignored.
-    #[arg(long = "zap-devel", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
-    pub devel: Option<String>,
-
-    /// Log format: `json` or `console`.
-    #[arg(long = "zap-encoder", default_value = "console", value_parser = ["json", "console"])]
-    pub encoder: String,
-
-    /// Log level: debug, info, error, or a number above 0; the variable `RUST_LOG` says it in more detail.
-    #[arg(long = "zap-log-level", default_value = "info")]
-    pub log_level: String,
-
-    /// Accepted and ignored.
-    #[arg(long = "zap-stacktrace-level", hide = true)]
-    pub stacktrace_level: Option<String>,
-
-    /// Accepted and ignored.
-    #[arg(long = "zap-time-encoding", hide = true)]
-    pub time_encoding: Option<String>,
-}
-
 /// The whole command line: the daemon, unless another command is named.
 #[derive(Parser, Clone, Debug)]
 #[command(
@@ -224,61 +204,6 @@ pub enum Command {
     /// Installs the CNI plugin and its configuration on the node, and ends.
     InstallCni,
 }
-
-/// A flag that cannot be understood.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FlagError {
-    /// Not one of Go's boolean words.
-    #[error("{0:?} is not a boolean: use true or false")]
-    Boolean(String),
-    /// Not a duration as Go writes it.
-    #[error("{0:?} is not a duration: write for example 300ms, 5s or 1h30m")]
-    Duration(String),
-    /// Not a list of ranges.
-    #[error("{0:?} is not a CIDR: write for example 10.2.0.0/16,fd00::/64")]
-    Cidr(String),
-    /// Not an address to listen on.
-    #[error("{0:?} is not an address to listen on: write :8091, 127.0.0.1:8091, or 0 for none")]
-    Listen(String),
-    /// A duration that makes no sense.
-    #[error("--{0} is 0: it must be longer")]
-    Zero(&'static str),
-    /// Tables that would be one.
-    #[error(
-        "--local-direct-table, --to-overlay-table and --overlay-mark-table are {0}, {1} and {2}: each needs its own \
-         number, none of them 0, 253, 254 or 255"
-    )]
-    Tables(u32, u32, u32),
-    /// A default for pods that is none of the known words.
-    #[error("{name}: {error}")]
-    Word {
-        /// Flag and variable.
-        name: &'static str,
-        /// What was given, and what may be.
-        error: UnknownWord,
-    },
-    /// The node has no name.
-    #[error("env KUBE_NODE_NAME not exists: set it to the name of this node")]
-    NoNode,
-}
-
-/// Words between commas, without the spaces around them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List(pub Vec<String>);
-
-impl From<&str> for List {
-    fn from(text: &str) -> Self {
-        Self(words(text).map(ToOwned::to_owned).collect())
-    }
-}
-
-/// Ranges of addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cidrs(pub Vec<IpNetwork>);
-
-/// Where to listen: each address in turn until one can be had; none means not at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listen(pub Vec<SocketAddr>);
 
 impl Flags {
     /// Checks what flags say together, and gives what decisions depend on.
@@ -367,82 +292,6 @@ impl Flags {
         .filter_map(|(name, given)| given.then_some(name))
         .collect()
     }
-}
-
-impl Zap {
-    /// The level in the words of `tracing`.
-    pub fn level(&self) -> &'static str {
-        match self.log_level.as_str() {
-            "debug" => "debug",
-            "error" => "error",
-            number if number.parse::<u8>().is_ok_and(|number| number > 0) => "debug",
-            _ => "info",
-        }
-    }
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|word| !word.is_empty())
-}
-
-fn go_bool(word: &str) -> Result<bool, FlagError> {
-    pod::go_bool(word).ok_or_else(|| FlagError::Boolean(word.to_owned()))
-}
-
-fn cidrs(text: &str) -> Result<Cidrs, FlagError> {
-    let parse = |word: &str| word.parse().map_err(|_| FlagError::Cidr(word.to_owned()));
-    words(text).map(parse).collect::<Result<_, _>>().map(Cidrs)
-}
-
-/// `:8091` as Go writes it: all addresses, of both families where the machine has both.
-fn listen_address(text: &str) -> Result<Listen, FlagError> {
-    let wrong = || FlagError::Listen(text.to_owned());
-    if matches!(text, "" | "0") {
-        return Ok(Listen::default());
-    }
-    let Some(port) = text.strip_prefix(':') else {
-        return Ok(Listen(vec![text.parse().map_err(|_| wrong())?]));
-    };
-    let port = port.parse().map_err(|_| wrong())?;
-    Ok(Listen(vec![
-        (Ipv6Addr::UNSPECIFIED, port).into(),
-        (Ipv4Addr::UNSPECIFIED, port).into(),
-    ]))
-}
-
-/// A duration as Go writes it: numbers with units, `1h30m`, `1.5s`.
-fn go_duration(text: &str) -> Result<Duration, FlagError> {
-    let wrong = || FlagError::Duration(text.to_owned());
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let (mut rest, mut seconds) = (text, 0.0);
-    while !rest.is_empty() {
-        let unit_at = rest
-            .find(|c: char| c != '.' && !c.is_ascii_digit())
-            .ok_or_else(wrong)?;
-        let (number, tail) = rest.split_at(unit_at);
-        let unit_end = tail
-            .find(|c: char| c == '.' || c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let scale = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(wrong()),
-        };
-        seconds += number.parse::<f64>().map_err(|_| wrong())? * scale;
-        rest = tail;
-    }
-    let given = !text.is_empty();
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|_| given)
-        .ok_or_else(wrong)
 }
 
 #[cfg(test)]

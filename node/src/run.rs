@@ -46,6 +46,9 @@ use reconcile::{Converged, Reconciler};
 /// A subscription that breaks at once is not tried again in a circle.
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
 
+/// New addresses are gathered for this long.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// Why the daemon did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -152,6 +155,8 @@ impl Daemon {
             "the responder",
             respond(kernel, directory, self.metrics.clone(), purge),
         );
+        let (kernel, directory) = (self.kernel.clone(), caches.directory.clone());
+        parts.start("correcting neighbours", correct(kernel, directory));
         parts.start("the upgrade", upgrade(self.converged.subscribe()));
         let (converged, waiting_for) = (self.converged.subscribe(), self.waiting_for.clone());
         parts.start(
@@ -298,6 +303,19 @@ async fn respond(kernel: Kernel, directory: Directory, metrics: Arc<Metrics>, pu
             Err(error) => warn!(%error, "neighbours on the tunnel are not answered for, trying again"),
         }
         sleep(RESUBSCRIBE).await;
+    }
+}
+
+/// An address that is given to another pod soon after its last one went is remembered behind the wrong node:
+/// without this, seconds of packets would go there (datapath spec 5.3).
+async fn correct(kernel: Kernel, directory: Directory) {
+    loop {
+        let moved = directory.arrivals().await;
+        if let Err(error) = kernel.neighbours_moved(&moved).await {
+            warn!(%error, "neighbours on the tunnel may be out of date for some seconds");
+        }
+        // Pods seldom come alone.
+        sleep(GATHER).await;
     }
 }
 

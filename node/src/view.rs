@@ -1,7 +1,7 @@
 //! What a plan is made from: the API objects that concern this node, and this machine as it is. A value
 //! without clients or sockets: `watch` fills in the objects, `kernel` the machine, `run` puts them together.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,20 +155,6 @@ fn everything() -> Vec<IpNetwork> {
         .iter()
         .filter_map(|all| all.parse().ok())
         .collect()
-}
-
-/// Whether an address can be a node's or a pod's, and not that of a link, this host, or a group.
-pub fn is_global_unicast(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => !(ip.is_link_local() || ip.is_loopback() || ip.is_multicast() || is_special(ip)),
-        IpAddr::V6(ip) => {
-            !(ip.is_unicast_link_local() || ip.is_loopback() || ip.is_multicast() || ip.is_unspecified())
-        }
-    }
-}
-
-fn is_special(ip: Ipv4Addr) -> bool {
-    ip.is_unspecified() || ip.is_broadcast()
 }
 
 impl Machine {

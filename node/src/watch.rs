@@ -99,11 +99,15 @@ impl Caches {
 
     fn feed_node_infos(&self, client: &Client, node: &str) -> BoxFuture<'static, ()> {
         let (cache, directory, node) = (self.node_infos.clone(), self.directory.clone(), node.to_owned());
-        feed::run(Api::all(client.clone()), watcher::Config::default(), move |event| {
-            if cache.apply(event) && cache.is_synced() {
-                directory.set_vteps(Vteps::of_others(cache.all().iter().map(AsRef::as_ref), &node));
-            }
-        })
+        feed::run(
+            Api::all(client.clone()),
+            watcher::Config::default(),
+            move |event| {
+                if cache.apply(event) && cache.is_synced() {
+                    directory.set_vteps(Vteps::of_others(cache.all().iter().map(AsRef::as_ref), &node));
+                }
+            },
+        )
         .boxed()
     }
 
@@ -149,7 +153,11 @@ impl Changes {
     }
 }
 
-fn feed_of<K: cache::Watched>(api: Api<K>, config: watcher::Config, cache: Cache<K>) -> BoxFuture<'static, ()> {
+fn feed_of<K: cache::Watched>(
+    api: Api<K>,
+    config: watcher::Config,
+    cache: Cache<K>,
+) -> BoxFuture<'static, ()> {
     feed::run(api, config, move |event| {
         cache.apply(event);
     })

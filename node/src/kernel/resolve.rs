@@ -67,12 +67,14 @@ impl Kernel {
         })
     }
 
-    /// Tells the kernel that an address moved to another node, if it has spoken with it. Without this it
+    /// Tells the kernel that addresses moved to other nodes, those that it has spoken with. Without this it
     /// finds out within seconds.
-    pub async fn neighbour_moved(&self, ip: IpAddr, mac: Mac) -> Result<(), DumpError> {
+    pub async fn neighbours_moved(&self, moved: &BTreeMap<IpAddr, Mac>) -> Result<(), DumpError> {
         for link in self.overlays().await? {
-            let set = set_neighbour(&self.handle, link, ip, mac, 0).await;
-            wire::absent_is_fine(set).map_err(|source| DumpError::new("neighbours", source))?;
+            for (ip, mac) in moved {
+                let set = set_neighbour(&self.handle, link, *ip, *mac, 0).await;
+                wire::absent_is_fine(set).map_err(|source| DumpError::new("neighbours", source))?;
+            }
         }
         Ok(())
     }

@@ -568,13 +568,7 @@ fn without_ipv6_nothing_of_it_is_wanted() {
             .flat_map(|end| &end.addresses)
             .all(IpAddr::is_ipv4)
     );
-    assert!(
-        plan.vxlan
-            .unwrap()
-            .addresses
-            .iter()
-            .all(IpNetwork::is_ipv4)
-    );
+    assert!(plan.vxlan.unwrap().addresses.iter().all(IpNetwork::is_ipv4));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use ipnetwork::IpNetwork;
 use kube::ResourceExt;
 
 use super::Problem;
+use crate::kernel::names::is_global_unicast;
 use crate::mac::Mac;
-use crate::view::{Address, Link, View, is_global_unicast};
+use crate::view::{Address, Link, View};
 
 /// This node's end of the tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]

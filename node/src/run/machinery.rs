@@ -1,6 +1,8 @@
 //! The kernel of this node as the reconciler uses it: links, routes and neighbours by [`crate::kernel`], packet
 //! filters by [`crate::firewall`].
 
+use tracing::{debug, info};
+
 use crate::firewall;
 use crate::kernel::Kernel;
 use crate::kernel::apply::{Failure, Report};
@@ -37,8 +39,7 @@ impl Outcome {
     fn add_links(&mut self, done: Result<Report, DumpError>) {
         match done {
             Ok(report) => {
-                self.changes
-                    .extend(report.changes.iter().map(ToString::to_string));
+                self.changes += report.changes.len();
                 self.failures.extend(report.errors.iter().map(problem));
             }
             Err(error) => self.failures.push(Problem {
@@ -53,13 +54,12 @@ impl Outcome {
         match done {
             Ok(firewall::Outcome::Unchanged) => {}
             Ok(firewall::Outcome::Elements { added, removed }) => {
-                self.changes.push(format!(
-                    "packet filter: {added} elements added, {removed} removed"
-                ));
+                debug!(added, removed, "elements of packet filters changed");
+                self.changes += added + removed;
             }
             Ok(firewall::Outcome::Replaced { because }) => {
-                self.changes
-                    .push(format!("packet filter written anew: {because}"));
+                info!(because, "packet filters written anew");
+                self.changes += 1;
             }
             Err(error) => self.failures.push(Problem {
                 about: "packet filter".into(),

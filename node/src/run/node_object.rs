@@ -58,8 +58,14 @@ pub async fn follow(
 /// Returns when a plan has other addresses of the node than the one before.
 async fn other_addresses(converged: &mut watch::Receiver<Option<Converged>>) {
     let published = |now: &Option<Converged>| now.as_ref().and_then(|now| node_info::vtep(&now.plan));
-    let before = published(&converged.borrow_and_update());
-    if converged.wait_for(|now| published(now) != before).await.is_err() {
+    let mut before = published(&converged.borrow_and_update());
+    // The first tunnel of a node comes from the addresses that were just read.
+    let other = |now: &Option<Converged>| {
+        let now = published(now);
+        let known = before.is_some();
+        now != std::mem::replace(&mut before, now.clone()) && known
+    };
+    if converged.wait_for(other).await.is_err() {
         // The reconciler is gone, and with it the process.
         std::future::pending::<()>().await;
     }
@@ -95,8 +101,15 @@ mod tests {
         let following = follow(api.client.clone(), "node1", sender, results);
         let check = async {
             let first = facts.wait_for(Option::is_some).await.unwrap().clone().unwrap();
-            let other = Converged {
+            converged.send_replace(Some(Converged {
                 plan: Arc::new(plan(&world())),
+                failures: vec![],
+            }));
+            tokio::task::yield_now().await;
+            let mut moved = world().address("eth0", "192.168.0.9/24");
+            moved.node_addresses.push("192.168.0.9".parse().unwrap());
+            let other = Converged {
+                plan: Arc::new(plan(&moved)),
                 failures: vec![],
             };
             converged.send_replace(Some(other));

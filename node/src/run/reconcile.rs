@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 use crate::node_info::NodeFacts;
@@ -43,8 +43,8 @@ pub trait Machinery: Send + Sync {
 /// What came of converging.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Changes that were made, in words.
-    pub changes: Vec<String>,
+    /// How many changes were made.
+    pub changes: usize,
     /// What could not be done; the rest was.
     pub failures: Vec<Problem>,
 }
@@ -155,11 +155,8 @@ impl<M: Machinery> Reconciler<M> {
         };
         let plan = Arc::new(plan::plan(&self.view(machine)));
         let outcome = self.machinery.converge(&plan).await;
-        for change in &outcome.changes {
-            debug!(change, "kernel");
-        }
-        if !outcome.changes.is_empty() {
-            info!(changes = outcome.changes.len(), took = ?begin.elapsed(), "kernel converged");
+        if outcome.changes > 0 {
+            info!(changes = outcome.changes, took = ?begin.elapsed(), "kernel converged");
         }
         let now = Converged {
             plan,
@@ -169,7 +166,7 @@ impl<M: Machinery> Reconciler<M> {
         self.say(&problems);
         let clean = now.failures.is_empty();
         self.metrics
-            .pass(begin.elapsed(), outcome.changes.len(), problems.len(), !clean);
+            .pass(begin.elapsed(), outcome.changes, problems.len(), !clean);
         self.metrics
             .index_addresses
             .set(i64::try_from(self.caches.directory.len()).unwrap_or(i64::MAX));
@@ -257,7 +254,7 @@ mod tests {
                 message: "no such device".into(),
             };
             Outcome {
-                changes: vec![],
+                changes: 0,
                 failures: fails.ok().map(|_| failure()).into_iter().collect(),
             }
         }

@@ -112,12 +112,12 @@ fn of(now: Option<&Converged>, addresses: &[IpNetwork]) -> Result<Prepared, NotR
     let Some(vxlan) = &now.plan.vxlan else {
         return Err(NotReady::NoUplink(why(now, "overlay")));
     };
-    if let Why(Some(reason)) = failure(now, &vxlan.name) {
+    if let Why(Some(reason)) = failure(now, &format!("link {}", vxlan.name)) {
         return Err(NotReady::NoUplink(Why(Some(reason))));
     }
     for address in addresses {
         let subnet = subnet_of(*address);
-        let reason = failure(now, &subnet.to_string());
+        let reason = failure(now, &format!("rule from {subnet}"));
         if reason.0.is_some() || !now.plan.tables.contains_key(&Table::FromSubnet(subnet)) {
             let reason = if reason.0.is_some() {
                 reason
@@ -135,7 +135,7 @@ fn of(now: Option<&Converged>, addresses: &[IpNetwork]) -> Result<Prepared, NotR
 
 /// What the kernel refused about it.
 fn failure(now: &Converged, object: &str) -> Why {
-    let about = now.failures.iter().find(|failure| failure.about.contains(object));
+    let about = now.failures.iter().find(|failure| failure.about == object);
     Why(about.map(|failure| failure.message.clone()))
 }
 

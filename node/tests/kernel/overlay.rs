@@ -234,12 +234,12 @@ async fn a_neighbour_that_moved_is_corrected_and_old_ones_are_forgotten() {
 
     first
         .kernel
-        .neighbour_moved(ip("10.244.0.22"), mac(2))
+        .neighbours_moved(&[(ip("10.244.0.22"), mac(2))].into())
         .await
         .unwrap();
     first
         .kernel
-        .neighbour_moved(ip("10.244.0.44"), mac(2))
+        .neighbours_moved(&[(ip("10.244.0.44"), mac(2))].into())
         .await
         .unwrap();
     let purged = first.kernel.purge_neighbours().await.unwrap();
