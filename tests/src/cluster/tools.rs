@@ -44,9 +44,18 @@ impl Cluster {
 
     /// `kubectl apply`.
     pub async fn apply(&self, yaml: &str) -> Result<String> {
+        self.apply_with(yaml, &[]).await
+    }
+
+    /// `kubectl apply` that asks every admission rule and changes nothing.
+    pub async fn apply_dry(&self, yaml: &str) -> Result<String> {
+        self.apply_with(yaml, &["--dry-run=server"]).await
+    }
+
+    async fn apply_with(&self, yaml: &str, more: &[&str]) -> Result<String> {
         let mut command = self.tool(&self.kubectl_path());
+        command.args(["apply", "-f", "-"]).args(more);
         command
-            .args(["apply", "-f", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -79,7 +79,7 @@ fn subnets_that_break_the_rules_are_refused_in_words() {
                 vec!["wrong", "init", "10.42.8.0/24"],
             ),
             (
-                subnet("wrong", "init", "6", "fd00:10:42::/80", ""),
+                subnet("wrong", "init", "6", "fd00:10:42::/112", ""),
                 vec!["wrong", "init-v6"],
             ),
         ] {

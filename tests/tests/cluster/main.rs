@@ -21,7 +21,7 @@ fn on_the_cluster(name: &str, test: impl AsyncFnOnce(&Cluster) -> Result<()>) {
 
 async fn start() -> Result<Cluster> {
     let cluster = Cluster::builder()
-        .prefix("hyt-cluster")
+        .prefix(format!("hyt-cluster-{}", std::process::id()))
         .nodes(3)
         .image(chart::image()?)
         .start()

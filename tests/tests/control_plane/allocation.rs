@@ -36,7 +36,7 @@ fn a_bound_pod_gets_an_address_of_each_family_and_its_end_gives_them_back() {
 #[test]
 fn fifty_pods_at_once_get_fifty_addresses() {
     on_the_control_plane("fifty", async |cluster| {
-        let subnets = overlay(cluster, "fifty", "10.2.0.0/24", "fd00:2::/64").await?;
+        let subnets = overlay(cluster, "fifty", "10.2.0.0/24", "fd00:2::/112").await?;
         let names: Vec<String> = (0..50).map(|number| format!("fifty-{number}")).collect();
         let pods: Vec<String> = names.iter().map(|name| bound_pod(name, &subnets)).collect();
 

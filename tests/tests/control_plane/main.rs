@@ -24,7 +24,7 @@ fn on_the_control_plane(name: &str, test: impl AsyncFnOnce(&Cluster) -> Result<(
 
 async fn start() -> Result<Cluster> {
     let cluster = Cluster::builder()
-        .prefix("hyt-control")
+        .prefix(format!("hyt-control-{}", std::process::id()))
         .api_only()
         .start()
         .await?;
@@ -85,11 +85,24 @@ async fn addresses_of(cluster: &Cluster, pod: &str, count: usize) -> Result<Vec<
     .await
 }
 
-/// Makes the overlay network and a Subnet of each family, named after the test.
+/// Makes the overlay network and a Subnet of each family, named after the test, beside others that are never full:
+/// pods of a full network are refused at once, of a full Subnet they wait.
 async fn overlay(cluster: &Cluster, name: &str, v4: &str, v6: &str) -> Result<String> {
     cluster.apply(OVERLAY).await.context("network")?;
+    cluster.apply(&subnet("spare-v4", "4", "10.250.0.0/24")).await?;
+    cluster.apply(&subnet("spare-v6", "6", "fd00:250::/120")).await?;
     let (four, six) = (format!("{name}-v4"), format!("{name}-v6"));
     cluster.apply(&subnet(&four, "4", v4)).await?;
     cluster.apply(&subnet(&six, "6", v6)).await?;
+    // The webhook counts what the manager has written into the network's status.
+    until(
+        "the network's addresses counted",
+        Duration::from_secs(30),
+        async || {
+            let probe = cluster.apply_dry(&bound_pod("probe", "spare-v4/spare-v6")).await;
+            Ok(probe.map(drop).map_err(|error| format!("{error:#}")))
+        },
+    )
+    .await?;
     Ok(format!("{four}/{six}"))
 }

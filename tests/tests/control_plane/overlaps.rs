@@ -13,14 +13,14 @@ fn a_subnet_that_overlaps_another_is_refused_with_both_names() {
     on_the_control_plane("overlap", async |cluster| {
         cluster.apply(OVERLAY).await?;
         cluster.apply(&subnet("wide-v4", "4", "10.10.0.0/20")).await?;
-        cluster.apply(&subnet("wide-v6", "6", "fd00:10::/64")).await?;
+        cluster.apply(&subnet("wide-v6", "6", "fd00:10::/112")).await?;
 
         for (name, other, version, cidr) in [
             ("narrow-v4", "wide-v4", "4", "10.10.8.0/24"),
             ("wider-v4", "wide-v4", "4", "10.10.0.0/18"),
             ("same-v4", "wide-v4", "4", "10.10.0.0/20"),
-            ("narrow-v6", "wide-v6", "6", "fd00:10::/80"),
-            ("same-v6", "wide-v6", "6", "fd00:10:0::/64"),
+            ("narrow-v6", "wide-v6", "6", "fd00:10::/120"),
+            ("same-v6", "wide-v6", "6", "fd00:10:0::/112"),
         ] {
             let refusal = cluster.apply(&subnet(name, version, cidr)).await.expect_err(name);
             let text = format!("{refusal:#}");
@@ -102,7 +102,7 @@ fn of_two_overlapping_subnets_made_at_the_same_moment_only_one_is_used() {
         for round in 0..4 {
             let (version, first, second) = match round % 2 {
                 0 => ("4", "10.20.0.0/24", "10.20.0.128/25"),
-                _ => ("6", "fd00:20::/64", "fd00:20::/96"),
+                _ => ("6", "fd00:20::/112", "fd00:20::/120"),
             };
             both_passed += usize::from(at_the_same_moment(cluster, round, version, first, second).await?);
         }
@@ -121,7 +121,7 @@ fn of_two_overlapping_subnets_that_slipped_past_the_webhook_one_says_why_it_is_n
 
         for (name, version, first, second) in [
             ("four", "4", "10.30.0.0/24", "10.30.0.128/25"),
-            ("six", "6", "fd00:30::/64", "fd00:30::/96"),
+            ("six", "6", "fd00:30::/112", "fd00:30::/120"),
         ] {
             let (one, two) = (format!("{name}-a"), format!("{name}-b"));
             // The API server may go on asking for a moment after the configuration is gone.

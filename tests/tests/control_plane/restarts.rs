@@ -21,7 +21,7 @@ async fn pods(cluster: &Cluster, prefix: &str, count: usize, subnets: &str) -> R
 #[test]
 fn a_manager_that_follows_a_killed_one_gives_no_address_twice() {
     on_the_control_plane("manager", async |cluster| {
-        let subnets = overlay(cluster, "follow", "10.40.0.0/26", "fd00:40::/64").await?;
+        let subnets = overlay(cluster, "follow", "10.40.0.0/26", "fd00:40::/112").await?;
         let before = pods(cluster, "before", 20, &subnets).await?;
 
         cluster
