@@ -169,6 +169,9 @@ impl Inside {
             "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local", "resolvConf": "",
             "serializeImagePulls": false, "maxPods": 250,
             "imageGCHighThresholdPercent": 100,
+            // Tests kill the same container several times; nobody learns from waiting longer each time.
+            "featureGates": {"KubeletCrashLoopBackOffMax": true},
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
             // All nodes share one disk, and the machine's owner minds it.
             "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%",
                              "imagefs.inodesFree": "1%", "memory.available": "50Mi"},

@@ -34,9 +34,9 @@ fn pods_with_unknown_or_contradictory_annotations_are_refused_in_words() {
         for (annotations, words) in [
             (
                 format!("{key}/network-type: sideways"),
-                vec!["network-type", "sideways"],
+                vec!["sideways", "Overlay"],
             ),
-            (format!("{key}/ip-family: IPv5"), vec!["ip-family", "IPv5"]),
+            (format!("{key}/ip-family: IPv5"), vec!["IPv5", "DualStack"]),
             (format!("{key}/specified-network: nowhere"), vec!["nowhere"]),
             (format!("{key}/specified-subnet: nowhere"), vec!["nowhere"]),
             (
