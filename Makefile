@@ -5,8 +5,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/lab
+# What needs root or a cluster is behind features, so that plain `cargo test` needs nothing.
+ROOT_FEATURES := hybridnet-tests/cluster,hybridnet-node/root-tests,hybridnet-cni/root-tests
 # Several clusters at once would only slow each other down.
 CLUSTER_TEST := $(CARGO) test -p hybridnet-tests --features cluster
+CLUSTER_TEST_ARGS := -- --test-threads=1
 # The image that cluster tests and demo install; built by `make image`.
 export HYBRIDNET_IMAGE ?= $(abspath $(TARGET))/hybridnet.tar
 
@@ -23,19 +26,19 @@ fmt: ## Check the formatting
 	$(CARGO) fmt --all --check
 
 clippy: ## Lint everything
-	$(CARGO) clippy --workspace --all-targets --features hybridnet-tests/cluster,hybridnet-node/root-tests -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features $(ROOT_FEATURES) -- -D warnings
 
 generated: ## Check that config/ and the chart carry what api/ generates
-	$(CARGO) test -p hybridnet-api --test generated
+	$(CARGO) test -p hybridnet-api --features crd --test generated
 
 generate: ## Write what api/ generates
-	$(CARGO) run -p hybridnet-api --bin crds
+	$(CARGO) run -p hybridnet-api --features crd --bin crds
 
 unit: ## Unit, property and model tests: no root, no cluster
 	$(CARGO) test --workspace
 
-datapath: ## The node's work against this machine's kernel (root)
-	$(CARGO) test -p hybridnet-node --features root-tests
+datapath: ## Plugin and node against this machine's kernel (root)
+	$(CARGO) test -p hybridnet-cni -p hybridnet-node --features hybridnet-cni/root-tests,hybridnet-node/root-tests
 
 lab: ## Build the harness
 	@$(CARGO) build -q -p hybridnet-tests --bins
@@ -50,13 +53,13 @@ programs:
 	$(CARGO) build -p hybridnet-operator -p hybridnet-webhook -p hybridnet-node -p hybridnet-cni --bins
 
 harness: prepare ## The cluster harness itself (root)
-	$(CLUSTER_TEST) --test harness
+	$(CLUSTER_TEST) --test harness $(CLUSTER_TEST_ARGS)
 
 control-plane: prepare programs ## Manager and webhook against a real API server (root)
-	$(CLUSTER_TEST) --test control_plane
+	$(CLUSTER_TEST) --test control_plane $(CLUSTER_TEST_ARGS)
 
 cluster: prepare image ## Real pods on a real cluster, installed by our chart (root)
-	$(CLUSTER_TEST) --test cluster
+	$(CLUSTER_TEST) --test cluster $(CLUSTER_TEST_ARGS)
 	@$(LAB) down --all
 
 compare: prepare image ## Figures: pods' start beside the plain plugins, memory, image size (root)
