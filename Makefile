@@ -68,10 +68,13 @@ compare: prepare image ## Figures: pods' start beside the plain plugins, memory,
 # Kubernetes is compiled while the first tiers run; what each tier said comes once more at the end.
 test: fmt lab ## Every tier (root)
 	@mkdir -p $(TARGET) && : > $(TARGET)/test.log
-	@{ $(LAB) prepare & prepared=$$!; trap 'kill $$prepared 2>/dev/null || true' EXIT; \
-	   $(MAKE) --no-print-directory clippy unit; wait $$prepared; trap - EXIT; \
-	   $(MAKE) --no-print-directory datapath control-plane harness cluster; } 2>&1 | tee $(TARGET)/test.log
-	@echo; grep -E '^ +Running |^test result' $(TARGET)/test.log
+	@set +e; \
+	( set -e; $(LAB) prepare & prepared=$$!; trap 'kill $$prepared 2>/dev/null || true' EXIT; \
+	  $(MAKE) --no-print-directory clippy unit; wait $$prepared; trap - EXIT; \
+	  $(MAKE) --no-print-directory datapath control-plane harness cluster; \
+	) 2>&1 | tee $(TARGET)/test.log; status=$${PIPESTATUS[0]}; \
+	echo; grep -E '^ +Running |^test result|^test .* FAILED' $(TARGET)/test.log || true; \
+	exit $$status
 
 .PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image programs harness \
 	control-plane cluster compare test
