@@ -52,10 +52,14 @@ impl Admission {
 
     /// The answer to `/validate`.
     pub async fn validate(&self, request: &Request) -> Answer {
-        match kind(request) {
-            (GROUP, "Network") => network::validate(self, request).await,
-            (GROUP, "Subnet") => subnet::validate(self, request).await,
-            ("", "Pod") if request.operation == Operation::Create => pod::validate(self, request).await,
+        match (kind(request), request.operation) {
+            ((GROUP, "Network"), Operation::Create) => network::create(self, request).await,
+            ((GROUP, "Network"), Operation::Update) => network::update(self, request).await,
+            ((GROUP, "Network"), Operation::Delete) => network::delete(self, request).await,
+            ((GROUP, "Subnet"), Operation::Create) => subnet::create(self, request).await,
+            ((GROUP, "Subnet"), Operation::Update) => subnet::update(self, request).await,
+            ((GROUP, "Subnet"), Operation::Delete) => subnet::delete(self, request).await,
+            (("", "Pod"), Operation::Create) => pod::validate(self, request).await,
             _ => Ok(Allowed::default()),
         }
     }

@@ -10,19 +10,10 @@ use kube::{Api, ResourceExt};
 
 use crate::admission::Admission;
 use crate::live::{list, list_with};
-use crate::review::{Allowed, Answer, Operation, Refusal, Request};
+use crate::review::{Allowed, Answer, Refusal, Request};
 
-/// Answers for CREATE, UPDATE and DELETE.
-pub async fn validate(admission: &Admission, request: &Request) -> Answer {
-    match request.operation {
-        Operation::Create => create(admission, request).await,
-        Operation::Update => update(admission, request).await,
-        Operation::Delete => delete(admission, request).await,
-        Operation::Connect => Ok(Allowed::default()),
-    }
-}
-
-async fn create(admission: &Admission, request: &Request) -> Answer {
+/// Whether a new network is allowed.
+pub async fn create(admission: &Admission, request: &Request) -> Answer {
     let network: Network = request.object()?;
     let mut recent = admission.networks.lock().await;
     let now = Instant::now();
@@ -39,7 +30,8 @@ async fn create(admission: &Admission, request: &Request) -> Answer {
     Ok(Allowed::default())
 }
 
-async fn update(admission: &Admission, request: &Request) -> Answer {
+/// Whether a network may become another.
+pub async fn update(admission: &Admission, request: &Request) -> Answer {
     let (old, new): (Network, Network) = (request.old_object()?, request.object()?);
     let needs_others = old.spec.node_selector != new.spec.node_selector;
     let others = if needs_others {
@@ -60,7 +52,8 @@ async fn update(admission: &Admission, request: &Request) -> Answer {
     Ok(Allowed::default())
 }
 
-async fn delete(admission: &Admission, request: &Request) -> Answer {
+/// Whether a network may go.
+pub async fn delete(admission: &Admission, request: &Request) -> Answer {
     let network: Network = request.old_object()?;
     // A subnet that was allowed a moment ago counts, so nobody may allow one meanwhile.
     let mut recent = admission.subnets.lock().await;

@@ -13,7 +13,7 @@ use kube::api::ObjectMeta;
 
 use crate::admission::Admission;
 use crate::fresh::Fresh;
-use crate::review::{Allowed, Answer, Request};
+use crate::review::{Allowed, Answer, Refusal, Request};
 use crate::vm;
 
 /// Fills in the network of a new pod.
@@ -23,13 +23,7 @@ pub async fn mutate(admission: &Admission, request: &Request) -> Answer {
     if is_of_host(&pod) {
         return Ok(place::tolerating(raw, &pod));
     }
-    let vm = vm::of_pod(
-        &admission.client,
-        &request.namespace,
-        &pod.metadata,
-        &admission.settings,
-    )
-    .await?;
+    let vm = machine(admission, request, &pod).await?;
     let subject = subject(request, &pod, vm.as_deref());
     let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
     let selection = catalogue.select(&subject, &admission.settings).await?;
@@ -48,13 +42,7 @@ pub async fn validate(admission: &Admission, request: &Request) -> Answer {
     if is_of_host(&pod) {
         return Ok(Allowed::default());
     }
-    let vm = vm::of_pod(
-        &admission.client,
-        &request.namespace,
-        &pod.metadata,
-        &admission.settings,
-    )
-    .await?;
+    let vm = machine(admission, request, &pod).await?;
     let subject = subject(request, &pod, vm.as_deref());
     let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
     judge::judge(&subject, &mut catalogue, &admission.settings).await
@@ -64,6 +52,16 @@ fn is_of_host(pod: &Pod) -> bool {
     pod.spec
         .as_ref()
         .is_some_and(|spec| spec.host_network == Some(true))
+}
+
+async fn machine(admission: &Admission, request: &Request, pod: &Pod) -> Result<Option<String>, Refusal> {
+    vm::of_pod(
+        &admission.client,
+        &request.namespace,
+        &pod.metadata,
+        &admission.settings,
+    )
+    .await
 }
 
 // The object may have neither yet: namespace and name are those of the request.

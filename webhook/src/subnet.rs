@@ -10,19 +10,10 @@ use kube::{Api, ResourceExt};
 
 use crate::admission::Admission;
 use crate::live::{get, list, list_with};
-use crate::review::{Allowed, Answer, Operation, Refusal, Request};
+use crate::review::{Allowed, Answer, Refusal, Request};
 
-/// Answers for CREATE, UPDATE and DELETE.
-pub async fn validate(admission: &Admission, request: &Request) -> Answer {
-    match request.operation {
-        Operation::Create => create(admission, request).await,
-        Operation::Update => update(admission, request).await,
-        Operation::Delete => delete(admission, request).await,
-        Operation::Connect => Ok(Allowed::default()),
-    }
-}
-
-async fn create(admission: &Admission, request: &Request) -> Answer {
+/// Whether a new subnet is allowed.
+pub async fn create(admission: &Admission, request: &Request) -> Answer {
     let subnet: Subnet = request.object()?;
     // From the list to the decision: of two that come together one sees the other.
     let mut recent = admission.subnets.lock().await;
@@ -36,7 +27,8 @@ async fn create(admission: &Admission, request: &Request) -> Answer {
     Ok(Allowed::default())
 }
 
-async fn update(admission: &Admission, request: &Request) -> Answer {
+/// Whether a subnet may become another.
+pub async fn update(admission: &Admission, request: &Request) -> Answer {
     let (old, new): (Subnet, Subnet) = (request.old_object()?, request.object()?);
     if old.spec == new.spec {
         return Ok(Allowed::default());
@@ -49,7 +41,8 @@ async fn update(admission: &Admission, request: &Request) -> Answer {
     Ok(Allowed::default())
 }
 
-async fn delete(admission: &Admission, request: &Request) -> Answer {
+/// Whether a subnet may go.
+pub async fn delete(admission: &Admission, request: &Request) -> Answer {
     let subnet: Subnet = request.old_object()?;
     let of_subnet = ListParams::default().labels(&format!("{}={}", label::SUBNET, subnet.name_any()));
     let held = list_with(&Api::all(admission.client.clone()), &of_subnet).await?;
