@@ -2,7 +2,6 @@
 //! spelling, because people keep them in patched manifests (datapath spec 3.1).
 
 mod values;
-mod zap;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +10,13 @@ use clap::{ArgAction, Args, Parser};
 use hybridnet_api::feature_gates::FeatureGates;
 use hybridnet_api::network::UnknownWord;
 use hybridnet_api::settings;
+use hybridnet_service::logs::LogFlags;
+use hybridnet_service::ports::Listen;
 
 use crate::plan::TableNumbers;
 use crate::view::Settings;
-pub use values::{Cidrs, FlagError, List, Listen};
-use values::{cidrs, go_bool, go_duration, listen_address};
-pub use zap::Zap;
+pub use values::{Cidrs, FlagError, List};
+use values::{cidrs, go_bool, go_duration};
 
 /// What the daemon is told when it starts.
 #[derive(Args, Clone, Debug)]
@@ -59,11 +59,11 @@ pub struct Flags {
     pub prefer_bgp_interfaces: List,
 
     /// Address of `/live` and `/ready`; 0 means none.
-    #[arg(long, default_value = ":11021", value_parser = listen_address)]
+    #[arg(long, default_value = ":11021")]
     pub health_probe_addr: Listen,
 
     /// Address of `/metrics`; 0 means none.
-    #[arg(long, default_value = ":8091", value_parser = listen_address)]
+    #[arg(long, default_value = ":8091")]
     pub metrics_addr: Listen,
 
     /// Accepted and not served: this release has no BGP.
@@ -177,7 +177,7 @@ pub struct Flags {
 
     /// Log flags of the Go project.
     #[command(flatten)]
-    pub zap: Zap,
+    pub logs: LogFlags,
 }
 
 /// The whole command line: the daemon, unless another command is named.
@@ -284,9 +284,6 @@ impl Flags {
                 self.vlan_check_timeout != Duration::from_secs(3),
             ),
             ("--feature-gates=MultiCluster", self.feature_gates.multi_cluster),
-            ("--zap-devel", self.zap.devel.is_some()),
-            ("--zap-stacktrace-level", self.zap.stacktrace_level.is_some()),
-            ("--zap-time-encoding", self.zap.time_encoding.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
@@ -381,7 +378,6 @@ mod tests {
         assert!(flags.metrics_addr.0.is_empty());
         assert!(flags.feature_gates.multi_cluster);
         assert!(flags.update_ipinstance_status && !flags.check_pod_connectivity_from_host);
-        assert_eq!(flags.zap.level(), "debug");
         assert!(flags.without_effect().contains(&"--prefer-interfaces"));
     }
 

@@ -1,17 +1,16 @@
 //! The ports that Kubernetes and Prometheus ask: `/live`, `/ready`, `/metrics`.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{HttpResponse, web};
+use hybridnet_service::ports::{self, Listen};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::flags::Listen;
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 
 /// The reconciler comes round at least once a minute, whether the API server answers or not. If it has not for
 /// this long, the process hangs.
@@ -30,64 +29,23 @@ pub struct Health {
 
 /// Serves `/live` and `/ready` on `probes`, and `/metrics` on `metrics`.
 pub fn serve(health: Health, probes: &Listen, metrics: &Listen) -> io::Result<Vec<Server>> {
-    let mut servers = vec![];
-    if let Some(listener) = listen(probes)? {
-        let health = web::Data::new(health.clone());
-        let app = move || {
-            App::new()
-                .app_data(health.clone())
-                .route("/live", web::get().to(live))
-                .route("/ready", web::get().to(ready))
-        };
-        servers.push(
-            HttpServer::new(app)
-                .workers(1)
-                .disable_signals()
-                .listen(listener)?
-                .run(),
-        );
-    }
-    if let Some(listener) = listen(metrics)? {
-        let health = web::Data::new(health);
-        let app = move || {
-            App::new()
-                .app_data(health.clone())
-                .route("/metrics", web::get().to(page))
-        };
-        servers.push(
-            HttpServer::new(app)
-                .workers(1)
-                .disable_signals()
-                .listen(listener)?
-                .run(),
-        );
-    }
-    Ok(servers)
-}
-
-/// Listens on the first address that can be had: a machine without IPv6 has no `::`.
-fn listen(addresses: &Listen) -> io::Result<Option<TcpListener>> {
-    let mut refused = None;
-    for address in &addresses.0 {
-        match TcpListener::bind(address) {
-            Ok(listener) => return Ok(Some(listener)),
-            Err(error) => {
-                refused = Some(io::Error::new(
-                    error.kind(),
-                    format!("listen on {address}: {error}"),
-                ));
-            }
-        }
-    }
-    refused.map_or(Ok(None), Err)
+    let health = web::Data::new(health);
+    let counted = health.clone();
+    let probes = ports::serve([probes], move |app| {
+        app.app_data(health.clone())
+            .route("/live", web::get().to(live))
+            .route("/ready", web::get().to(ready));
+    })?;
+    let metrics = ports::serve([metrics], move |app| {
+        app.app_data(counted.clone())
+            .route("/metrics", web::get().to(page));
+    })?;
+    Ok(probes.into_iter().chain(metrics).collect())
 }
 
 async fn live(health: web::Data<Health>) -> HttpResponse {
-    let pause = health.pulse.borrow().elapsed();
-    if pause > LONGEST_PAUSE {
-        return HttpResponse::InternalServerError().body(format!("no sign of life for {pause:?}"));
-    }
-    HttpResponse::Ok().json(serde_json::json!({}))
+    ports::hangs(&health.pulse, LONGEST_PAUSE)
+        .unwrap_or_else(|| HttpResponse::Ok().json(serde_json::json!({})))
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
@@ -98,10 +56,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
 }
 
 async fn page(health: web::Data<Health>) -> HttpResponse {
-    match health.metrics.encode() {
-        Ok(page) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(page),
-        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
-    }
+    ports::page(health.metrics.encode())
 }
 
 #[cfg(test)]
@@ -166,25 +121,8 @@ mod tests {
     async fn metrics_are_served_as_openmetrics() {
         let answer = page(fixture().health).await;
 
-        assert_eq!(
-            answer.headers().get("content-type").unwrap(),
-            metrics::CONTENT_TYPE
-        );
+        assert_eq!(answer.headers().get("content-type").unwrap(), ports::CONTENT_TYPE);
         let body = to_bytes(answer.into_body()).await.unwrap();
         assert!(body.ends_with(b"# EOF\n"));
-    }
-
-    #[test]
-    fn a_port_that_is_taken_is_named_in_the_error() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-
-        let error = listen(&Listen(vec![address])).unwrap_err();
-
-        assert!(
-            error.to_string().starts_with(&format!("listen on {address}: ")),
-            "{error}"
-        );
-        assert!(listen(&Listen::default()).unwrap().is_none());
     }
 }

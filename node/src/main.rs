@@ -10,7 +10,7 @@ use tracing::error;
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
-    run::logs::start(&line.flags.zap);
+    line.flags.logs.start();
     let outcome = match line.command {
         Some(Command::InstallCni) => install(),
         None => daemon(line.flags),

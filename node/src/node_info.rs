@@ -254,11 +254,12 @@ fn error(node: &NodeFacts, attempt: &'static str, source: kube::Error) -> Publis
 
 #[cfg(test)]
 mod tests {
+    use hybridnet_service::testing::{Answer, FakeApi};
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
     use crate::plan::plan;
-    use crate::testing::{FakeApi, world};
+    use crate::testing::world;
 
     fn facts() -> NodeFacts {
         let node = json!({"metadata": {"name": "node1", "uid": "u1"}, "status": {"addresses": [
@@ -284,12 +285,12 @@ mod tests {
         let state = std::sync::Mutex::new(start);
         FakeApi::new(move |seen| {
             let mut state = state.lock().unwrap();
-            if seen.line.starts_with("POST") {
+            if seen.method == http::Method::POST {
                 *state = seen.body.clone();
             } else {
                 merge(&mut state, &seen.body);
             }
-            (200, state.clone())
+            Answer::ok(state.clone())
         })
     }
 
@@ -314,7 +315,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_node_publishes_itself_and_a_second_time_writes_nothing() {
         let (api, plan) = (server(Value::Null), plan(&world()));
-        let publisher = Publisher::new(api.client.clone());
+        let publisher = Publisher::new(api.client());
 
         let written = publisher
             .publish(&facts(), None, &plan, &[], &at(1))
@@ -343,7 +344,7 @@ mod tests {
             "spec": {"vtepInfo": {"ip": "192.168.0.9", "mac": "02:00:00:00:00:01"}}}))
         .unwrap();
 
-        let written = Publisher::new(api.client.clone())
+        let written = Publisher::new(api.client())
             .publish(&facts(), Some(&have), &plan(&world()), &[], &at(1))
             .await
             .unwrap()
@@ -357,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_tunnel_the_object_is_not_blanked_but_says_what_is_wrong() {
         let have = server(Value::Null);
-        let publisher = Publisher::new(have.client.clone());
+        let publisher = Publisher::new(have.client());
         let good = publisher
             .publish(&facts(), None, &plan(&world()), &[], &at(1))
             .await
@@ -366,7 +367,7 @@ mod tests {
 
         let api = server(serde_json::to_value(&good).unwrap());
         let problems = [problem("NoTunnelLink")];
-        let written = Publisher::new(api.client.clone())
+        let written = Publisher::new(api.client())
             .publish(&facts(), Some(&good), &Plan::default(), &problems, &at(2))
             .await
             .unwrap()
@@ -389,7 +390,7 @@ mod tests {
     async fn a_node_without_a_tunnel_and_without_an_object_writes_none() {
         let api = server(Value::Null);
 
-        let written = Publisher::new(api.client.clone())
+        let written = Publisher::new(api.client())
             .publish(&facts(), None, &Plan::default(), &[], &at(1))
             .await;
 

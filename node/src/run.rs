@@ -8,22 +8,20 @@
 //! ```
 //! Nothing that is in the kernel is taken away at the end: pods must not notice (datapath spec 3.3).
 
-pub mod logs;
 mod machinery;
 pub mod node_object;
 pub mod publish;
 pub mod reconcile;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use futures::StreamExt;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-use tokio::signal::unix::{SignalKind, signal};
+use hybridnet_service::client::{ConfigurationError, configuration};
+use hybridnet_service::stop;
+use kube::Client;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -55,9 +53,12 @@ pub enum RunError {
     /// The command line.
     #[error(transparent)]
     Flags(#[from] FlagError),
-    /// Configuration of the client.
-    #[error("configuration of the API client: {0}")]
-    Client(String),
+    /// Nobody says where the API server is.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// No client from the configuration.
+    #[error("client of the API server")]
+    Client(#[source] Box<kube::Error>),
     /// Sockets to the kernel.
     #[error("netlink: {0}")]
     Netlink(#[source] io::Error),
@@ -97,7 +98,7 @@ struct Daemon {
 impl Daemon {
     async fn open(flags: &Flags) -> Result<Self, RunError> {
         Ok(Self {
-            client: client(flags.kubeconfig.as_deref()).await?,
+            client: client(flags).await?,
             kernel: Kernel::open(Netns::own(), &flags.proc_sys)
                 .await
                 .map_err(RunError::Netlink)?,
@@ -111,7 +112,7 @@ impl Daemon {
     }
 
     async fn run(self, flags: &Flags, settings: Settings) -> Result<(), RunError> {
-        let mut told_to_end = Signals::listen().map_err(RunError::Signals)?;
+        let mut told_to_end = stop::on_signal().map_err(RunError::Signals)?;
         let (caches, feeds) = Caches::new(&self.client, &flags.node);
         let mut parts = Parts::default();
         for server in self.ports(flags).map_err(RunError::Listen)? {
@@ -127,7 +128,7 @@ impl Daemon {
 
         tokio::select! {
             what = parts.ended() => return Err(RunError::Ended(what)),
-            () = told_to_end.next() => {}
+            _ = told_to_end.wait_for(|stop| *stop) => {}
         }
         info!("ending: requests that are in the kernel are finished, the kernel stays as it is");
         self.stop.send_replace(true);
@@ -246,43 +247,11 @@ impl Parts {
     }
 }
 
-/// SIGTERM and SIGINT.
-struct Signals {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
-}
-
-async fn client(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
-    let wrong = |error: &dyn std::error::Error| RunError::Client(publish::report(error));
-    let mut config = match kubeconfig {
-        None => Config::infer().await.map_err(|error| wrong(&error))?,
-        Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
-            let options = KubeConfigOptions::default();
-            Config::from_custom_kubeconfig(file, &options)
-                .await
-                .map_err(|error| wrong(&error))?
-        }
-    };
+async fn client(flags: &Flags) -> Result<Client, RunError> {
+    let mut config = configuration(flags.kubeconfig.as_deref()).await?;
     // Longer than a watch lasts; a connection that died silently is noticed by it.
     config.read_timeout = Some(Duration::from_secs(150));
-    Client::try_from(config).map_err(|error| wrong(&error))
+    Client::try_from(config).map_err(|error| RunError::Client(Box::new(error)))
 }
 
 /// Answers the kernel's questions for neighbours on the tunnel.

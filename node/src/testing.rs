@@ -1,6 +1,6 @@
-//! Worlds for tests: fluent constructors of machines and API objects, and a make-believe API server.
+//! Worlds for tests: fluent constructors of machines and API objects.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hybridnet_api::ip_instance::Binding;
 use hybridnet_api::names::label;
@@ -12,9 +12,7 @@ use hybridnet_api::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::client::Body;
-use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use kube::ResourceExt;
 
 use crate::view::{Address, DefaultRoute, Link, LinkKind, View};
 
@@ -207,65 +205,4 @@ pub(crate) fn instance(pod: &str, ip: &str) -> IpInstance {
 pub(crate) fn terminating(mut instance: IpInstance) -> IpInstance {
     instance.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     instance
-}
-
-/// One request that the code under test sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    /// `METHOD path`, without the query.
-    pub line: String,
-    /// `null` when there was none.
-    pub body: Value,
-}
-
-/// Answers by a function of the request and remembers every request.
-#[derive(Clone)]
-pub(crate) struct FakeApi {
-    pub client: Client,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl FakeApi {
-    /// `answer` gives the status code and the body.
-    pub fn new(answer: impl Fn(&Seen) -> (u16, Value) + Send + 'static) -> Self {
-        let seen = Arc::new(Mutex::new(vec![]));
-        let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-        let log = seen.clone();
-        tokio::spawn(async move {
-            while let Some((request, reply)) = handle.next_request().await {
-                let (parts, body) = request.into_parts();
-                let body = body.collect_bytes().await.expect("a body in memory");
-                let line = format!("{} {}", parts.method, parts.uri.path());
-                let request = Seen {
-                    line,
-                    body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-                };
-                let (code, body) = answer(&request);
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                let body = serde_json::to_vec(&body).expect("a value is JSON");
-                let response = http::Response::builder().status(code).body(Body::from(body));
-                reply.send_response(response.expect("a valid status"));
-            }
-        });
-        Self {
-            client: Client::new(service, "default"),
-            seen,
-        }
-    }
-
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// `METHOD path` of every request so far.
-    pub fn requests(&self) -> Vec<String> {
-        self.seen().into_iter().map(|seen| seen.line).collect()
-    }
-}
-
-/// The body of an answer that is an error.
-pub(crate) fn status(code: u16, reason: &str) -> (u16, Value) {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": reason, "reason": reason, "code": code});
-    (code, body)
 }

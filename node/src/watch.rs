@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use hybridnet_api::names::label;
 use hybridnet_api::pod;
 use hybridnet_api::{IpInstance, Network, NodeInfo, Subnet};
+use hybridnet_service::feed;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -17,11 +18,13 @@ use tokio::sync::watch;
 use crate::index::{Directory, Vteps};
 
 pub mod cache;
-pub mod feed;
 pub mod own;
 
 pub use cache::Cache;
 pub use own::{OwnInstances, WaitError};
+
+/// A watch whose connection died silently is noticed some seconds after this: all nodes ask, so it is not short.
+const WATCH_SECONDS: u32 = 120;
 
 /// Everything that is watched.
 #[derive(Clone, Debug)]
@@ -59,7 +62,6 @@ impl Caches {
             directory: Directory::default(),
             directory_synced: Arc::new(watch::Sender::new(false)),
         };
-        let everything = watcher::Config::default;
         let of_this_node = everything().labels(&format!("{}={}", label::NODE, pod::name_label(node)));
         let feeds = vec![
             feed_of(Api::all(client.clone()), everything(), caches.networks.clone()),
@@ -99,22 +101,18 @@ impl Caches {
 
     fn feed_node_infos(&self, client: &Client, node: &str) -> BoxFuture<'static, ()> {
         let (cache, directory, node) = (self.node_infos.clone(), self.directory.clone(), node.to_owned());
-        feed::run(
-            Api::all(client.clone()),
-            watcher::Config::default(),
-            move |event| {
-                if cache.apply(event) && cache.is_synced() {
-                    directory.set_vteps(Vteps::of_others(cache.all().iter().map(AsRef::as_ref), &node));
-                }
-            },
-        )
+        feed::run(Api::all(client.clone()), everything(), move |event| {
+            if cache.apply(event) && cache.is_synced() {
+                directory.set_vteps(Vteps::of_others(cache.all().iter().map(AsRef::as_ref), &node));
+            }
+        })
         .boxed()
     }
 
     fn feed_directory(&self, client: &Client) -> BoxFuture<'static, ()> {
         let (directory, synced) = (self.directory.clone(), self.directory_synced.clone());
         let api = Api::<PartialObjectMeta<IpInstance>>::all(client.clone());
-        feed::run(api, watcher::Config::default(), move |event| {
+        feed::run(api, everything(), move |event| {
             directory.apply(&event);
             synced.send_if_modified(|synced| !std::mem::replace(synced, directory.is_synced()) && *synced);
         })
@@ -151,6 +149,10 @@ impl Changes {
             seen = self.own.changed() => seen,
         };
     }
+}
+
+fn everything() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
 fn feed_of<K: cache::Watched>(

@@ -183,12 +183,12 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use hybridnet_service::testing::{Answer, FakeApi};
     use k8s_openapi::api::core::v1::Node;
     use kube::api::{Api, DeleteParams};
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{Answer, FakeApi};
 
     const UNLIMITED: Rate = Rate {
         per_second: None,

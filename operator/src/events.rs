@@ -190,11 +190,11 @@ fn shortened(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use hybridnet_api::names::reason;
+    use hybridnet_service::testing::{Answer, FakeApi};
     use k8s_openapi::api::core::v1::Pod;
     use kube::api::ObjectMeta;
 
     use super::*;
-    use crate::testing::{Answer, FakeApi};
 
     fn pod() -> Pod {
         let metadata = ObjectMeta {

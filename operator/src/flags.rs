@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Parser};
 use hybridnet_api::feature_gates::FeatureGates;
 use hybridnet_api::pod::go_bool;
+use hybridnet_service::logs::LogFlags;
 
 pub mod selector;
 
@@ -74,55 +75,7 @@ pub struct Flags {
 
     /// Log flags of the Go project.
     #[command(flatten)]
-    pub zap: Zap,
-}
-
-/// Flags of the Go project's logger. The format and the level are honoured, the others only accepted.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Zap {
-    /// Accepted and ignored.
-    #[arg(long = "zap-devel", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
-    pub devel: Option<String>,
-
-    /// Log format: `json` or `console`.
-    #[arg(long = "zap-encoder", default_value = "console", value_parser = ["json", "console"])]
-    pub encoder: String,
-
-    /// Log level: debug, info, error, or a number above 0; the variable `RUST_LOG` says it in more detail.
-    #[arg(long = "zap-log-level", default_value = "info")]
-    pub log_level: String,
-
-    /// Accepted and ignored.
-    #[arg(long = "zap-stacktrace-level", hide = true)]
-    pub stacktrace_level: Option<String>,
-
-    /// Accepted and ignored.
-    #[arg(long = "zap-time-encoding", hide = true)]
-    pub time_encoding: Option<String>,
-}
-
-impl Zap {
-    /// The level in the words of `tracing`.
-    pub fn level(&self) -> &'static str {
-        match self.log_level.as_str() {
-            "debug" => "debug",
-            "error" => "error",
-            number if number.parse::<u8>().is_ok_and(|number| number > 0) => "debug",
-            _ => "info",
-        }
-    }
-
-    /// Names of the flags that were given and mean nothing here.
-    pub fn ignored(&self) -> Vec<&'static str> {
-        [
-            ("--zap-devel", &self.devel),
-            ("--zap-stacktrace-level", &self.stacktrace_level),
-            ("--zap-time-encoding", &self.time_encoding),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| value.as_ref().map(|_| name))
-        .collect()
-    }
+    pub logs: LogFlags,
 }
 
 /// A flag that cannot be understood.
@@ -234,8 +187,6 @@ mod tests {
         let workers = ["Pod", "IPAM", "IPInstance"].map(|name| flags.controller_concurrency.of(name, 16));
         assert_eq!(workers, [1, 7, 100]);
         assert_eq!(flags.stateful_workload_kinds, ["StatefulSet", "CloneSet"]);
-        assert_eq!(flags.zap.level(), "debug");
-        assert_eq!(flags.zap.ignored(), ["--zap-devel", "--zap-time-encoding"]);
     }
 
     #[test]

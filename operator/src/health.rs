@@ -1,16 +1,16 @@
 //! The ports that Kubernetes and Prometheus ask: `/healthz`, `/readyz`, `/metrics`.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{HttpResponse, web};
+use hybridnet_service::ports::{self, Listen};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 
 /// The election turns round every two seconds, whether we lead or stand by and whether the API server
 /// answers or not. If it has not for this long, the process hangs.
@@ -29,42 +29,18 @@ pub struct Health {
 
 /// Serves all paths on each of `ports`; 0 means no port. Ends when the process does.
 pub fn serve(health: Health, ports: &[u16]) -> io::Result<Option<Server>> {
-    let listeners: Vec<_> = ports
-        .iter()
-        .filter(|port| **port != 0)
-        .map(|port| listen(*port))
-        .collect::<io::Result<_>>()?;
-    if listeners.is_empty() {
-        return Ok(None);
-    }
-    let mut server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::new(health.clone()))
+    let listen: Vec<_> = ports.iter().copied().map(Listen::on_port).collect();
+    let health = web::Data::new(health);
+    ports::serve(&listen, move |app| {
+        app.app_data(health.clone())
             .route("/healthz", web::get().to(alive))
             .route("/readyz", web::get().to(ready))
-            .route("/metrics", web::get().to(page))
+            .route("/metrics", web::get().to(page));
     })
-    .workers(1)
-    .disable_signals();
-    for listener in listeners {
-        server = server.listen(listener)?;
-    }
-    Ok(Some(server.run()))
-}
-
-/// Both families where the machine has both.
-fn listen(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
-        .or_else(|_| TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))
-        .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
 }
 
 async fn alive(health: web::Data<Health>) -> HttpResponse {
-    let pause = health.pulse.borrow().elapsed();
-    if pause > LONGEST_PAUSE {
-        return HttpResponse::InternalServerError().body(format!("no sign of life for {pause:?}"));
-    }
-    HttpResponse::Ok().body("ok")
+    ports::hangs(&health.pulse, LONGEST_PAUSE).unwrap_or_else(|| HttpResponse::Ok().body("ok"))
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
@@ -75,10 +51,7 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
 }
 
 async fn page(health: web::Data<Health>) -> HttpResponse {
-    match health.metrics.encode() {
-        Ok(page) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(page),
-        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
-    }
+    ports::page(health.metrics.encode())
 }
 
 #[cfg(test)]
@@ -135,7 +108,7 @@ mod tests {
         let answer = page(web::Data::new(health)).await;
 
         let content = answer.headers().get("content-type").unwrap();
-        assert_eq!(content, metrics::CONTENT_TYPE);
+        assert_eq!(content, ports::CONTENT_TYPE);
         let body = to_bytes(answer.into_body()).await.unwrap();
         assert!(body.ends_with(b"# EOF\n"));
     }

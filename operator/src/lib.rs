@@ -1,21 +1,19 @@
 //! hybridnet-manager: gives addresses to pods and keeps what the API says about networks true.
 //!
 //! From the outside in: [`run`](mod@run) is the life of the process, [`lease`] decides who may write and
-//! [`client`] enforces it; [`feed`]s fill the [`world`], which wakes the controllers through their
-//! [`queue`]s: [`pod`], [`ip_instance`], [`network`], [`subnet`] and [`node`].
+//! [`client`] enforces it; feeds ([`hybridnet_service::feed`]) fill the [`world`], which wakes the controllers
+//! through their [`queue`]s: [`pod`], [`ip_instance`], [`network`], [`subnet`] and [`node`].
 
 pub mod client;
 pub mod conditions;
 pub mod context;
 pub mod events;
-pub mod feed;
 #[cfg(test)]
 mod fixtures;
 pub mod flags;
 pub mod health;
 pub mod ip_instance;
 pub mod lease;
-mod logs;
 pub mod metrics;
 pub mod network;
 pub mod node;

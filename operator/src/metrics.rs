@@ -20,9 +20,6 @@ use crate::metrics::summary::Summary;
 pub mod process;
 pub mod summary;
 
-/// Content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// What kind of allocation was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllocateType {

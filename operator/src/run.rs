@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use hybridnet_api::names::MANAGER_LEASE;
 use hybridnet_api::{IpInstance, Network, Subnet};
+use hybridnet_service::client::configuration;
+use hybridnet_service::{feed, stop};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
-use kube::{Api, Client, Config};
-use tokio::signal::unix::{SignalKind, signal};
+use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -40,21 +40,20 @@ use crate::subnet::Subnets;
 use crate::world::pod::Pod;
 use crate::world::store::Key;
 use crate::world::{Kind, Namespace, Node, World};
-use crate::{events, feed, ip_instance, node};
+use crate::{events, ip_instance, node};
 
 /// Work under way may take this long after the signal; the kubelet gives 30 s in all.
 const GRACE: Duration = Duration::from_secs(15);
 /// Giving the lease away may take this long: it is a courtesy to the next leader.
 const RELEASE: Duration = Duration::from_secs(5);
+/// A watch whose connection died silently is noticed some seconds after this.
+const WATCH_SECONDS: u32 = 60;
 /// Concurrency of controllers that the user says nothing about.
 const WORKERS: usize = 16;
 
 /// Runs the manager until it is told to stop or cannot go on.
 pub fn run(flags: Flags) -> ExitCode {
-    crate::logs::init(&flags.zap);
-    for flag in flags.zap.ignored() {
-        warn!(flag, "accepted and without effect");
-    }
+    flags.logs.start();
     let gates = flags.feature_gates;
     if gates.multi_cluster || gates.vm_ip_retain {
         warn!(?gates, "feature gates without effect in this release");
@@ -87,8 +86,8 @@ enum End {
 
 async fn manage(flags: Flags) -> anyhow::Result<End> {
     let settings = Arc::new(Settings::new(&flags)?);
-    let mut stop = stop_signal()?;
-    let client = Client::try_from(config(&flags).await?)?;
+    let mut stop = stop::on_signal()?;
+    let client = Client::try_from(configuration(flags.kubeconfig.as_deref()).await?)?;
     let metrics = Arc::new(Metrics::default());
     let leases = leases(&client, &flags.namespace);
     let mut election = Election::new(leases.clone(), MANAGER_LEASE, identity());
@@ -182,7 +181,8 @@ fn watch_kind<K: Kind>(context: &Context, background: &mut JoinSet<()>) {
     let world = context.world.clone();
     let sink = move |event| world.feed::<K>(event);
     let api = Api::<K>::all(context.client.0.clone());
-    background.spawn(feed::run(api, watcher::Config::default(), sink));
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    background.spawn(feed::run(api, config, sink));
 }
 
 pub(crate) fn controllers(flags: &Flags, context: &Context, stop: &watch::Receiver<bool>) -> JoinSet<()> {
@@ -239,16 +239,6 @@ impl Controllers<'_> {
     }
 }
 
-async fn config(flags: &Flags) -> anyhow::Result<Config> {
-    match &flags.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path)?;
-            Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
-        }
-        None => Ok(Config::infer().await?),
-    }
-}
-
 fn leases(client: &Client, namespace: &str) -> Api<Lease> {
     if namespace.is_empty() {
         Api::default_namespaced(client.clone())
@@ -270,21 +260,4 @@ async fn ready_when_answered(leases: Api<Lease>, ready: watch::Sender<bool>) {
         sleep(Duration::from_secs(1)).await;
     }
     ready.send_replace(true);
-}
-
-/// Turns true with the first SIGTERM or SIGINT, and stays so.
-fn stop_signal() -> std::io::Result<watch::Receiver<bool>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("told to stop");
-        sender.send_replace(true);
-        // Receivers see the end of the channel as an error.
-        std::future::pending::<()>().await;
-    });
-    Ok(receiver)
 }

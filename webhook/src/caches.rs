@@ -2,28 +2,27 @@
 //! from then on.
 
 use std::fmt::Debug;
-use std::future::ready;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, future};
+use futures::{FutureExt, future};
 use hybridnet_api::selection::Catalogue;
 use hybridnet_api::validation::network::NodeLabels;
 use hybridnet_api::{IpInstance, Network, NetworkType, Subnet};
+use hybridnet_service::feed;
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tracing::warn;
 
 use crate::admission::Cluster;
 use crate::held::Held;
 
 /// A connection that died without a word is noticed after this many seconds.
-const WATCH_SECONDS: u32 = 60;
+pub(crate) const WATCH_SECONDS: u32 = 60;
 
 /// One cache a kind.
 pub struct Caches {
@@ -138,42 +137,33 @@ impl Catalogue for Caches {
     }
 }
 
-fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
-}
-
 fn followed<K>(api: Api<K>) -> (Store<K>, BoxFuture<'static, ()>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let (store, writer) = reflector::store();
-    let feed = watcher(api, config())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .for_each(|event| {
-            report::<K, _>(&event);
-            ready(())
-        });
-    (store, feed.boxed())
+    followed_without(api, |object| object.managed_fields_mut().clear())
 }
 
 fn followed_nodes(
     api: Api<PartialObjectMeta<Node>>,
 ) -> (Store<PartialObjectMeta<Node>>, BoxFuture<'static, ()>) {
-    let (store, writer) = reflector::store();
-    let feed = watcher(api, config())
-        .default_backoff()
-        .modify(|node| {
-            node.managed_fields_mut().clear();
-            node.annotations_mut().clear();
-        })
-        .reflect(writer)
-        .for_each(|event| {
-            report::<Node, _>(&event);
-            ready(())
-        });
-    (store, feed.boxed())
+    followed_without(api, |node| {
+        node.managed_fields_mut().clear();
+        node.annotations_mut().clear();
+    })
+}
+
+/// `strip` takes away what nobody asks for.
+fn followed_without<K>(
+    api: Api<K>,
+    strip: impl Fn(&mut K) + Send + 'static,
+) -> (Store<K>, BoxFuture<'static, ()>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    let sink = move |event: Event<K>| writer.apply_watcher_event(&event.modify(&strip));
+    (store, feed::run(api, config(), sink).boxed())
 }
 
 fn followed_held(
@@ -181,22 +171,69 @@ fn followed_held(
     held: Arc<RwLock<Held>>,
 ) -> (BoxFuture<'static, ()>, watch::Receiver<bool>) {
     let (filled, is_filled) = watch::channel(false);
-    let feed = watcher(api, config()).default_backoff().for_each(move |event| {
-        report::<IpInstance, _>(&event);
-        if let Ok(event) = event {
-            let complete = matches!(event, watcher::Event::InitDone);
-            held.write().unwrap_or_else(PoisonError::into_inner).apply(event);
-            if complete {
-                filled.send_replace(true);
-            }
+    let sink = move |event| {
+        let complete = matches!(event, Event::InitDone);
+        held.write().unwrap_or_else(PoisonError::into_inner).apply(event);
+        if complete {
+            filled.send_replace(true);
         }
-        ready(())
-    });
-    (feed.boxed(), is_filled)
+    };
+    (feed::run(api, config(), sink).boxed(), is_filled)
 }
 
-fn report<K: Resource<DynamicType = ()>, T>(event: &watcher::Result<T>) {
-    if let Err(error) = event {
-        warn!(kind = %K::kind(&()), %error, "watch interrupted");
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hybridnet_service::testing::{Answer, FakeApi};
+    use serde_json::{Value, json};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A server that knows lists only, and whose nodes are not to be had while `closed`.
+    fn server(closed: &Arc<std::sync::atomic::AtomicBool>) -> FakeApi {
+        let closed = closed.clone();
+        FakeApi::new(move |seen| {
+            if seen.query.contains("sendInitialEvents") {
+                return Answer::status(422, "Invalid");
+            }
+            let nodes = seen.path.ends_with("/nodes");
+            if nodes && closed.load(std::sync::atomic::Ordering::Relaxed) {
+                return Answer::status(503, "ServiceUnavailable");
+            }
+            let items = if nodes { vec![node()] } else { vec![] };
+            Answer::ok(
+                json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "5"},
+                "items": items}),
+            )
+        })
+    }
+
+    fn node() -> Value {
+        json!({"metadata": {"name": "a", "labels": {"zone": "b"}, "annotations": {"c": "d"},
+            "resourceVersion": "4"}})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn caches_are_filled_once_each_has_seen_a_whole_list() {
+        let closed = Arc::new(true.into());
+        let (caches, feeds) = Caches::start(&server(&closed).client());
+        let feeds = tokio::spawn(feeds);
+
+        let early = timeout(Duration::from_mins(1), caches.filled()).await;
+        assert!(early.is_err(), "not without the nodes");
+        closed.store(false, std::sync::atomic::Ordering::Relaxed);
+        caches.filled().await.expect("all lists");
+
+        let labels = [("zone".to_owned(), "b".to_owned())].into();
+        assert_eq!(caches.nodes(), [("a".to_owned(), labels)]);
+        let node = caches.nodes.get(&ObjectRef::new("a")).expect("a node");
+        assert!(node.annotations().is_empty());
+        feeds.abort();
     }
 }

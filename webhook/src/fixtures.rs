@@ -5,11 +5,10 @@ mod world;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use http::{Method, Request, Response};
+use http::Method;
+use hybridnet_service::testing::{Answer, FakeApi, Seen};
 use kube::Client;
-use kube::client::Body;
 use serde_json::{Value, json};
-use tower_test::mock;
 
 pub use world::{World, annotations, ip_instance, network, node, pod, request, stateful, subnet};
 
@@ -37,9 +36,9 @@ type Rival = Box<dyn FnMut(&mut BTreeMap<String, Value>) + Send>;
 
 /// A handle on the fake.
 #[derive(Clone, Default)]
-pub struct FakeApi(Arc<Mutex<State>>);
+pub struct Objects(Arc<Mutex<State>>);
 
-impl FakeApi {
+impl Objects {
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no test panics while it holds this")
     }
@@ -55,60 +54,41 @@ impl FakeApi {
 
     /// A client of the fake; must be called within a runtime.
     pub fn client(&self) -> Client {
-        let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
         let fake = self.clone();
-        tokio::spawn(async move {
-            let mut watches = Vec::new();
-            while let Some((request, respond)) = handle.next_request().await {
-                if request.uri().query().unwrap_or_default().contains("watch=true") {
-                    watches.push(respond);
-                    continue;
-                }
-                let (parts, body) = request.into_parts();
-                let body = body.collect_bytes().await.expect("a whole body");
-                let body = serde_json::from_slice(&body).unwrap_or_default();
-                let query = parts.uri.query().unwrap_or_default();
-                let (code, answer) = fake.state().answer(&parts.method, parts.uri.path(), query, body);
-                let response = Response::builder().status(code);
-                respond.send_response(
-                    response
-                        .body(Body::from(answer.to_string().into_bytes()))
-                        .expect("a response"),
-                );
-            }
-        });
-        Client::new(service, "default")
+        FakeApi::new(move |seen| fake.state().answer(seen)).client()
     }
 }
 
 impl State {
-    fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
-        if *method == Method::GET {
+    fn answer(&mut self, seen: &Seen) -> Answer {
+        let path = seen.path.as_str();
+        if seen.method == Method::GET {
             self.reads.push(path.to_owned());
             return match self.objects.get(path) {
-                Some(object) => (200, object.clone()),
-                None => self.list(path, query),
+                Some(object) => Answer::ok(object.clone()),
+                None => self.list(path, &seen.query),
             };
         }
         if let Some(mut rival) = self.rival.take() {
             rival(&mut self.objects);
         }
-        let (code, answer) = match *method {
+        let body = seen.body.clone();
+        let answer = match seen.method {
             Method::POST => self.create(path, body),
             Method::PUT => self.replace(path, body),
             Method::PATCH => self.patch(path, body),
-            _ => failure(405, "MethodNotAllowed"),
+            _ => Answer::status(405, "MethodNotAllowed"),
         };
-        self.writes.push(format!("{method} {path} {code}"));
-        (code, answer)
+        self.writes.push(format!("{} {}", seen.line(), answer.code));
+        answer
     }
 
-    fn list(&self, path: &str, query: &str) -> (u16, Value) {
+    fn list(&self, path: &str, query: &str) -> Answer {
         let Some((_, last)) = path.rsplit_once('/') else {
-            return failure(404, "NotFound");
+            return Answer::not_found();
         };
         if !PLURALS.contains(&last) {
-            return failure(404, "NotFound");
+            return Answer::not_found();
         }
         let selector = query
             .split('&')
@@ -133,42 +113,44 @@ impl State {
                     .all(|pair| carries(object, pair))
             })
             .collect();
-        (
-            200,
+        Answer::ok(
             json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items}),
         )
     }
 
-    fn create(&mut self, path: &str, body: Value) -> (u16, Value) {
+    fn create(&mut self, path: &str, body: Value) -> Answer {
         let path = format!(
             "{path}/{}",
             body["metadata"]["name"].as_str().unwrap_or("generated")
         );
         if self.objects.contains_key(&path) {
-            return failure(409, "AlreadyExists");
+            return Answer::status(409, "AlreadyExists");
         }
-        (201, self.put(&path, body))
+        Answer {
+            code: 201,
+            body: self.put(&path, body),
+        }
     }
 
-    fn replace(&mut self, path: &str, body: Value) -> (u16, Value) {
+    fn replace(&mut self, path: &str, body: Value) -> Answer {
         let Some(present) = self.objects.get(path) else {
-            return failure(404, "NotFound");
+            return Answer::not_found();
         };
         if present["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] {
-            return failure(409, "Conflict");
+            return Answer::status(409, "Conflict");
         }
-        (200, self.put(path, body))
+        Answer::ok(self.put(path, body))
     }
 
-    fn patch(&mut self, path: &str, body: Value) -> (u16, Value) {
+    fn patch(&mut self, path: &str, body: Value) -> Answer {
         let Some(mut object) = self.objects.get(path).cloned() else {
-            return failure(404, "NotFound");
+            return Answer::not_found();
         };
         let edits: json_patch::Patch = serde_json::from_value(body).expect("a JSON patch");
         if json_patch::patch(&mut object, &edits).is_err() {
-            return failure(422, "Invalid");
+            return Answer::status(422, "Invalid");
         }
-        (200, self.put(path, object))
+        Answer::ok(self.put(path, object))
     }
 
     pub fn put(&mut self, path: &str, mut object: Value) -> Value {
@@ -191,10 +173,4 @@ fn collects(path: &str, parent: &str) -> bool {
 fn carries(object: &Value, pair: &str) -> bool {
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
     object["metadata"]["labels"][key] == value
-}
-
-fn failure(code: u16, reason: &str) -> (u16, Value) {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": reason, "reason": reason, "code": code});
-    (code, status)
 }

@@ -1,6 +1,5 @@
 //! The command line and the environment: those of the original, and ours beside them (control-plane 2.5).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
@@ -8,8 +7,8 @@ use hybridnet_api::feature_gates::FeatureGates;
 use hybridnet_api::network::UnknownWord;
 use hybridnet_api::pod::go_bool;
 use hybridnet_api::settings::{self, Settings};
-
-use crate::logs::LogFlags;
+use hybridnet_service::logs::LogFlags;
+use hybridnet_service::ports::Listen;
 
 /// Admission of networks, subnets and pods.
 #[derive(Parser, Clone, Debug)]
@@ -22,8 +21,8 @@ pub struct Flags {
     #[arg(long, default_value_t = 9897)]
     pub health_port: u16,
     /// Address of plain HTTP for /metrics, such as ":9900"; 0 is off.
-    #[arg(long, default_value = "0", value_parser = bind_address)]
-    metrics_bind_address: Bind,
+    #[arg(long, default_value = "0")]
+    pub metrics_bind_address: Listen,
     /// Whether stateful pods keep their addresses when the pod does not say.
     #[arg(long, num_args = 0..=1, require_equals = true, action = ArgAction::Set,
           default_value = "true", default_missing_value = "true", value_parser = switch)]
@@ -51,9 +50,6 @@ pub struct Flags {
     pub namespace: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Bind(Option<SocketAddr>);
-
 /// A default that is no known word.
 #[derive(Debug, thiserror::Error)]
 pub enum FlagError {
@@ -78,29 +74,10 @@ impl Flags {
             gates: self.feature_gates,
         })
     }
-
-    /// Where metrics are served, if at all.
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_bind_address.0
-    }
 }
 
 fn switch(text: &str) -> Result<bool, String> {
     go_bool(text).ok_or_else(|| format!("{text:?} is neither true nor false"))
-}
-
-fn bind_address(text: &str) -> Result<Bind, String> {
-    if matches!(text, "" | "0") {
-        return Ok(Bind(None));
-    }
-    let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    let address = match text.strip_prefix(':') {
-        Some(port) => port.parse().ok().map(|port| SocketAddr::new(any, port)),
-        None => text.parse().ok(),
-    };
-    address
-        .map(|address| Bind(Some(address)))
-        .ok_or_else(|| format!("{text:?}: use ADDRESS:PORT, :PORT or 0"))
 }
 
 #[cfg(test)]
@@ -119,7 +96,7 @@ mod tests {
         let flags = parse(&[]).expect("no flag is needed");
         assert_eq!((flags.port, flags.health_port), (9898, 9897));
         assert_eq!(flags.namespace, "kube-system");
-        assert_eq!(flags.metrics_address(), None);
+        assert_eq!(flags.metrics_bind_address, Listen::default());
         assert_eq!(flags.settings().expect("good defaults"), Settings::default());
     }
 
@@ -142,7 +119,7 @@ mod tests {
         assert_eq!(settings.default_ip_family, PodFamily::Ipv4Only);
         assert!(!settings.default_ip_retain && settings.gates.vm_ip_retain);
         assert_eq!(settings.stateful_workload_kinds, ["StatefulSet", "CloneSet"]);
-        assert_eq!(flags.metrics_address().map(|address| address.port()), Some(9900));
+        assert_eq!(flags.metrics_bind_address, Listen::on_port(9900));
     }
 
     #[test]

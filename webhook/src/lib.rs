@@ -10,7 +10,6 @@ pub mod flags;
 mod fresh;
 pub mod held;
 mod live;
-pub mod logs;
 pub mod metrics;
 mod network;
 pub mod patch;

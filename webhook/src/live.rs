@@ -2,11 +2,11 @@
 
 use std::fmt::Debug;
 
+use hybridnet_service::errors::chain;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::certificate::watch::chain;
 use crate::review::Refusal;
 
 /// All objects of a kind without namespaces.

@@ -6,7 +6,7 @@ use hybridnet_webhook::flags::Flags;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    flags.logs.install()?;
+    flags.logs.start();
     hybridnet_webhook::run::run(flags).await?;
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! One process from start to end: caches, certificate, servers, and an orderly way out.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use futures::future;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
-use tokio::signal::unix::{SignalKind, signal};
+use hybridnet_service::client::{ConfigurationError, configuration};
+use hybridnet_service::ports::Listen;
+use hybridnet_service::stop;
+use kube::Client;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::info;
@@ -34,26 +34,18 @@ pub enum RunError {
     /// A default is no known word.
     #[error(transparent)]
     Flag(#[from] FlagError),
-    /// The file of `--kubeconfig` or `KUBECONFIG`.
-    #[error("client configuration")]
-    Kubeconfig(#[source] Box<KubeconfigError>),
-    /// Neither in a cluster nor with a file.
-    #[error("client configuration: give --kubeconfig outside of a cluster")]
-    Infer(#[source] Box<kube::config::InferConfigError>),
+    /// Nobody says where the API server is.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// No client from the configuration.
     #[error("client")]
     Client(#[source] Box<kube::Error>),
     /// rustls refused its own defaults.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
-    /// A port could not be bound.
-    #[error("listening on {address}")]
-    Bind {
-        /// Where.
-        address: SocketAddr,
-        /// What the kernel says.
-        source: io::Error,
-    },
+    /// A port could not be had.
+    #[error(transparent)]
+    Listen(io::Error),
     /// A signal handler could not be set.
     #[error("signals")]
     Signal(#[source] io::Error),
@@ -70,7 +62,9 @@ pub enum RunError {
 
 /// Runs until a signal asks to end, or something breaks.
 pub async fn run(flags: Flags) -> Result<(), RunError> {
-    let client = client(&flags).await?;
+    let mut stop = stop::on_signal().map_err(RunError::Signal)?;
+    let config = configuration(flags.kubeconfig.as_deref()).await?;
+    let client = Client::try_from(config).map_err(|error| RunError::Client(Box::new(error)))?;
     let (caches, feeds) = Caches::start(&client);
     let caches = Arc::new(caches);
     let serving = Arc::new(Serving::default());
@@ -97,26 +91,10 @@ pub async fn run(flags: Flags) -> Result<(), RunError> {
 
     tokio::select! {
         Some(ended) = parts.join_next() => return ended.unwrap_or(Err(RunError::Ended("a task"))),
-        asked = asked_to_end() => asked?,
+        _ = stop.wait_for(|stop| *stop) => {}
     }
     leave(&state, &handles).await;
     Ok(())
-}
-
-async fn client(flags: &Flags) -> Result<Client, RunError> {
-    let config = match &flags.kubeconfig {
-        None => Config::infer()
-            .await
-            .map_err(|error| RunError::Infer(Box::new(error)))?,
-        Some(path) => {
-            let failed = |error| RunError::Kubeconfig(Box::new(error));
-            let file = Kubeconfig::read_from(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(failed)?
-        }
-    };
-    Client::try_from(config).map_err(|error| RunError::Client(Box::new(error)))
 }
 
 async fn fill(caches: Arc<Caches>, state: web::Data<State>) -> Result<(), RunError> {
@@ -132,18 +110,17 @@ fn serve(
     parts: &mut JoinSet<Result<(), RunError>>,
 ) -> Result<Vec<ServerHandle>, RunError> {
     let tls = server_config(state.serving.clone())?;
-    let mut servers = vec![on_all_addresses(flags.port, |address| {
-        server::admission(state.clone(), address, tls.clone())
-    })?];
-    if flags.health_port != 0 {
-        servers.push(on_all_addresses(flags.health_port, |address| {
-            server::health(state.clone(), address)
-        })?);
-    }
-    if let Some(address) = flags.metrics_address() {
-        let bound = server::metrics(state.clone(), address);
-        servers.push(bound.map_err(|source| RunError::Bind { address, source })?);
-    }
+    let https = Listen::on_port(flags.port).bind().map_err(RunError::Listen)?;
+    let admission = https.map(|listener| server::admission(state.clone(), listener, tls));
+    let servers: Vec<_> = [
+        admission.transpose(),
+        server::health(state.clone(), &Listen::on_port(flags.health_port)),
+        server::metrics(state.clone(), &flags.metrics_bind_address),
+    ]
+    .into_iter()
+    .filter_map(Result::transpose)
+    .collect::<Result<_, _>>()
+    .map_err(RunError::Listen)?;
     let handles = servers.iter().map(Server::handle).collect();
     for server in servers {
         parts.spawn(async move {
@@ -152,25 +129,6 @@ fn serve(
         });
     }
     Ok(handles)
-}
-
-// The unspecified IPv6 address takes IPv4 in as well, but a kernel may be without IPv6.
-fn on_all_addresses(port: u16, bind: impl Fn(SocketAddr) -> io::Result<Server>) -> Result<Server, RunError> {
-    let both = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-    bind(both)
-        .or_else(|_| bind(address))
-        .map_err(|source| RunError::Bind { address, source })
-}
-
-async fn asked_to_end() -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 async fn leave(state: &State, handles: &[ServerHandle]) {

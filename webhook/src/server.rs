@@ -1,11 +1,13 @@
 //! HTTPS for the API server, and plain HTTP for the kubelet and the metrics collector.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
+use hybridnet_service::ports::{self, Listen};
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use tracing::{debug, info};
@@ -42,27 +44,27 @@ enum Path {
 }
 
 /// The server of the API server's questions, over TLS.
-pub fn admission(state: web::Data<State>, address: SocketAddr, tls: ServerConfig) -> std::io::Result<Server> {
+pub fn admission(state: web::Data<State>, listener: TcpListener, tls: ServerConfig) -> io::Result<Server> {
     let server = HttpServer::new(move || App::new().configure(|app| admission_routes(app, &state)))
         .workers(WORKERS)
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
-        .bind_rustls_0_23(address, tls)?;
+        .listen_rustls_0_23(listener, tls)?;
     Ok(server.run())
 }
 
-/// The server of `/healthz` and `/readyz`.
-pub fn health(state: web::Data<State>, address: SocketAddr) -> std::io::Result<Server> {
-    plain(address, move |app| {
+/// The server of `/healthz` and `/readyz`, if it is wanted.
+pub fn health(state: web::Data<State>, listen: &Listen) -> io::Result<Option<Server>> {
+    ports::serve([listen], move |app| {
         app.app_data(state.clone())
             .route("/healthz", web::get().to(async || HttpResponse::Ok().body("ok")))
             .route("/readyz", web::get().to(readyz));
     })
 }
 
-/// The server of `/metrics`.
-pub fn metrics(state: web::Data<State>, address: SocketAddr) -> std::io::Result<Server> {
-    plain(address, move |app| {
+/// The server of `/metrics`, if it is wanted.
+pub fn metrics(state: web::Data<State>, listen: &Listen) -> io::Result<Option<Server>> {
+    ports::serve([listen], move |app| {
         app.app_data(state.clone())
             .route("/metrics", web::get().to(metrics_text));
     })
@@ -81,18 +83,6 @@ pub fn admission_routes(app: &mut web::ServiceConfig, state: &web::Data<State>) 
             web::post().to(async |body, state| answer(Path::Validate, body, state).await),
         )
         .route("/readyz", web::get().to(readyz));
-}
-
-fn plain(
-    address: SocketAddr,
-    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
-) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || App::new().configure(routes.clone()))
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .bind(address)?;
-    Ok(server.run())
 }
 
 async fn answer(path: Path, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
@@ -142,7 +132,7 @@ fn account(path: Path, review: &Review, answer: &Answer, took: Duration, metrics
                 namespace,
                 name,
                 code = refusal.code,
-                message = refusal.message,
+                reason = refusal.message,
                 "refused"
             );
             if refusal.code == 403 { "denied" } else { "errored" }
@@ -159,12 +149,7 @@ async fn readyz(state: web::Data<State>) -> HttpResponse {
 }
 
 async fn metrics_text(state: web::Data<State>) -> HttpResponse {
-    match state.metrics.text(state.serving.expiry()) {
-        Ok(text) => HttpResponse::Ok()
-            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-            .body(text),
-        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
-    }
+    ports::page(state.metrics.text(state.serving.expiry()))
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 
 use hybridnet_api::pod::controller_of;
 use hybridnet_api::settings::Settings;
+use hybridnet_service::errors::chain;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 
-use crate::certificate::watch::chain;
 use crate::review::Refusal;
 
 const INSTANCE: &str = "VirtualMachineInstance";
@@ -55,7 +55,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixtures::FakeApi;
+    use crate::fixtures::Objects;
 
     fn owned_by(kind: &str, name: &str) -> Value {
         json!({"name": "x", "namespace": "d", "ownerReferences": [
@@ -66,7 +66,7 @@ mod tests {
         let path = "/apis/kubevirt.io/v1/namespaces/d/virtualmachineinstances/i";
         let instance =
             json!({"apiVersion": "kubevirt.io/v1", "kind": INSTANCE, "metadata": owned_by(MACHINE, "m")});
-        let fake = FakeApi::default().with(path, instance);
+        let fake = Objects::default().with(path, instance);
         let mut settings = Settings::default();
         settings.gates.vm_ip_retain = gate;
         let pod = serde_json::from_value(owner.clone()).expect("metadata");

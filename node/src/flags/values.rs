@@ -1,6 +1,5 @@
 //! Values of flags, as Go writes them.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hybridnet_api::network::UnknownWord;
@@ -19,9 +18,6 @@ pub enum FlagError {
     /// Not a list of ranges.
     #[error("{0:?} is not a CIDR: write for example 10.2.0.0/16,fd00::/64")]
     Cidr(String),
-    /// Not an address to listen on.
-    #[error("{0:?} is not an address to listen on: write :8091, 127.0.0.1:8091, or 0 for none")]
-    Listen(String),
     /// A duration that makes no sense.
     #[error("--{0} is 0: it must be longer")]
     Zero(&'static str),
@@ -58,10 +54,6 @@ impl From<&str> for List {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cidrs(pub Vec<IpNetwork>);
 
-/// Where to listen: each address in turn until one can be had; none means not at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listen(pub Vec<SocketAddr>);
-
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
@@ -73,22 +65,6 @@ pub(super) fn go_bool(word: &str) -> Result<bool, FlagError> {
 pub(super) fn cidrs(text: &str) -> Result<Cidrs, FlagError> {
     let parse = |word: &str| word.parse().map_err(|_| FlagError::Cidr(word.to_owned()));
     words(text).map(parse).collect::<Result<_, _>>().map(Cidrs)
-}
-
-/// `:8091` as Go writes it: all addresses, of both families where the machine has both.
-pub(super) fn listen_address(text: &str) -> Result<Listen, FlagError> {
-    let wrong = || FlagError::Listen(text.to_owned());
-    if matches!(text, "" | "0") {
-        return Ok(Listen::default());
-    }
-    let Some(port) = text.strip_prefix(':') else {
-        return Ok(Listen(vec![text.parse().map_err(|_| wrong())?]));
-    };
-    let port = port.parse().map_err(|_| wrong())?;
-    Ok(Listen(vec![
-        (Ipv6Addr::UNSPECIFIED, port).into(),
-        (Ipv4Addr::UNSPECIFIED, port).into(),
-    ]))
 }
 
 /// A duration as Go writes it: numbers with units, `1h30m`, `1.5s`.

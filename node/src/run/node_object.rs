@@ -75,22 +75,22 @@ async fn other_addresses(converged: &mut watch::Receiver<Option<Converged>>) {
 mod tests {
     use std::sync::Arc;
 
+    use hybridnet_service::testing::{Answer, FakeApi};
     use serde_json::json;
 
     use super::*;
     use crate::plan::plan;
-    use crate::testing::{FakeApi, status, world};
+    use crate::testing::world;
 
     #[tokio::test(start_paused = true)]
     async fn the_node_is_read_until_it_can_be_and_again_when_addresses_change() {
         let calls = std::sync::atomic::AtomicUsize::new(0);
         let api = FakeApi::new(
             move |_| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 => status(503, "ServiceUnavailable"),
+                0 => Answer::status(503, "ServiceUnavailable"),
                 call => {
                     let addresses = json!([{"type": "InternalIP", "address": format!("192.168.0.{call}")}]);
-                    (
-                        200,
+                    Answer::ok(
                         json!({"metadata": {"name": "node1", "uid": "u1"}, "status": {"addresses": addresses}}),
                     )
                 }
@@ -98,7 +98,7 @@ mod tests {
         );
         let (sender, mut facts) = watch::channel(None);
         let (converged, results) = watch::channel(None);
-        let following = follow(api.client.clone(), "node1", sender, results);
+        let following = follow(api.client(), "node1", sender, results);
         let check = async {
             let first = facts.wait_for(Option::is_some).await.unwrap().clone().unwrap();
             converged.send_replace(Some(Converged {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hybridnet_service::errors::chain;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::Event;
@@ -59,7 +60,7 @@ pub async fn follow(
                 retry = None;
                 continue;
             }
-            Ok(Err(error)) => report(&error),
+            Ok(Err(error)) => chain(&error),
             Err(_) => format!(
                 "NodeInfo {}: no answer within {} s",
                 node.name,
@@ -72,41 +73,30 @@ pub async fn follow(
     }
 }
 
-/// An error with its causes.
-pub(super) fn report(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use hybridnet_service::testing::{Answer, FakeApi};
     use kube::ResourceExt;
 
     use super::*;
     use crate::plan::plan;
-    use crate::testing::{FakeApi, status, world};
+    use crate::testing::world;
 
     #[tokio::test(start_paused = true)]
     async fn a_result_is_published_until_the_server_takes_it_and_then_known() {
         let calls = std::sync::atomic::AtomicUsize::new(0);
         let api = FakeApi::new(
             move |seen| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 | 1 => status(503, "ServiceUnavailable"),
-                _ if seen.line.starts_with("POST") => (201, seen.body.clone()),
-                _ => (
-                    200,
+                0 | 1 => Answer::status(503, "ServiceUnavailable"),
+                _ if seen.method == http::Method::POST => Answer::ok(seen.body.clone()),
+                _ => Answer::ok(
                     serde_json::json!({"metadata": {"name": "node1"}, "spec": {}, "status": seen.body["status"]}),
                 ),
             },
         );
-        let (caches, _feeds) = Caches::new(&api.client, "node1");
+        let (caches, _feeds) = Caches::new(&api.client(), "node1");
         let facts = NodeFacts {
             name: "node1".into(),
             uid: "u1".into(),
@@ -119,7 +109,7 @@ mod tests {
         };
         let (converged, results) = watch::channel(None);
         converged.send_replace(Some(now));
-        let publishing = follow(Publisher::new(api.client.clone()), caches.clone(), facts, results);
+        let publishing = follow(Publisher::new(api.client()), caches.clone(), facts, results);
 
         let known = async {
             let mut infos = caches.node_infos.subscribe();

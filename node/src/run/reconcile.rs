@@ -32,12 +32,14 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 pub trait Machinery: Send + Sync {
     /// Why the machine cannot be looked at.
     type Error: Display + Send;
+    /// What was seen besides, to compare the plan with.
+    type Sight: Send;
 
-    /// Looks at this machine.
-    fn observe(&self) -> impl Future<Output = Result<Machine, Self::Error>> + Send;
+    /// Looks at this machine, to begin a pass: the plan that follows is made from caches that are read after it.
+    fn observe(&self) -> impl Future<Output = Result<(Machine, Self::Sight), Self::Error>> + Send;
 
     /// Makes the kernel what the plan says, as far as it can.
-    fn converge(&self, plan: &Plan) -> impl Future<Output = Outcome> + Send;
+    fn converge(&self, plan: &Plan, seen: Self::Sight) -> impl Future<Output = Outcome> + Send;
 }
 
 /// What came of converging.
@@ -145,8 +147,8 @@ impl<M: Machinery> Reconciler<M> {
     /// One pass; whether all of it succeeded.
     async fn pass(&self) -> bool {
         let begin = Instant::now();
-        let machine = match self.machinery.observe().await {
-            Ok(machine) => machine,
+        let (machine, seen) = match self.machinery.observe().await {
+            Ok(seen) => seen,
             Err(error) => {
                 warn!(%error, "the machine cannot be looked at");
                 self.metrics.pass(begin.elapsed(), 0, 0, true);
@@ -154,7 +156,7 @@ impl<M: Machinery> Reconciler<M> {
             }
         };
         let plan = Arc::new(plan::plan(&self.view(machine)));
-        let outcome = self.machinery.converge(&plan).await;
+        let outcome = self.machinery.converge(&plan, seen).await;
         if outcome.changes > 0 {
             info!(changes = outcome.changes, took = ?begin.elapsed(), "kernel converged");
         }
@@ -220,10 +222,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use hybridnet_api::{IpInstance, Network, NodeInfo, Subnet};
+    use hybridnet_service::testing::{Answer, FakeApi};
     use kube::runtime::watcher::Event;
 
     use super::*;
-    use crate::testing::{FakeApi, status, subnet, world};
+    use crate::testing::{subnet, world};
     use crate::watch::Cache;
     use crate::watch::cache::Watched;
 
@@ -237,12 +240,13 @@ mod tests {
 
     impl Machinery for Fake {
         type Error = String;
+        type Sight = ();
 
-        async fn observe(&self) -> Result<Machine, String> {
-            Ok(world().machine)
+        async fn observe(&self) -> Result<(Machine, ()), String> {
+            Ok((world().machine, ()))
         }
 
-        async fn converge(&self, plan: &Plan) -> Outcome {
+        async fn converge(&self, plan: &Plan, (): ()) -> Outcome {
             self.plans.lock().unwrap().push(plan.clone());
             self.passes.notify_one();
             let fails = self
@@ -271,8 +275,8 @@ mod tests {
     }
 
     fn start(failures: usize) -> Fixture {
-        let api = FakeApi::new(|_| status(404, "NotFound"));
-        let (caches, _feeds) = Caches::new(&api.client, "node1");
+        let api = FakeApi::new(|_| Answer::not_found());
+        let (caches, _feeds) = Caches::new(&api.client(), "node1");
         let (facts, of_node) = watch::channel(None);
         let (converged, results) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);

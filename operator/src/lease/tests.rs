@@ -1,8 +1,8 @@
 use http::Method;
+use hybridnet_service::testing::{Answer, FakeApi, Seen};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{Answer, FakeApi};
 
 const NAME: &str = "hybridnet-manager-election";
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
@@ -21,7 +21,7 @@ fn lease(holder: &str, version: &str) -> Value {
         "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3}})
 }
 
-fn echo_or(found: Answer) -> impl Fn(&crate::testing::Seen) -> Answer + Send + Sync + 'static {
+fn echo_or(found: Answer) -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
     move |seen| match seen.method {
         Method::GET => found.clone(),
         _ => Answer::ok(seen.body.clone()),

@@ -1,9 +1,9 @@
 use http::Method;
+use hybridnet_service::testing::Answer;
 use serde_json::json;
 
 use super::*;
 use crate::fixtures::instance;
-use crate::testing::Answer;
 use crate::testing::cluster::Fault;
 
 #[tokio::test(start_paused = true)]

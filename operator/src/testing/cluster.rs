@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 use hybridnet_api::{IpInstance, Network, Subnet};
+use hybridnet_service::testing::{Answer, FakeApi, Seen};
 use k8s_openapi::api::core::v1 as core;
 use kube::Resource;
 use kube::runtime::watcher::Event;
@@ -15,7 +16,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{Answer, FakeApi, Seen};
 use crate::client::{Rate, guarded};
 use crate::context::{Context, Handle};
 use crate::events;

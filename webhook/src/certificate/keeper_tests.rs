@@ -2,7 +2,7 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::FakeApi;
+use crate::fixtures::Objects;
 
 const SECRET: &str = "/api/v1/namespaces/kube-system/secrets/hybridnet-webhook-certs";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/kube-system/events";
@@ -17,9 +17,9 @@ fn webhook(service: &str) -> Value {
         "clientConfig": {"service": {"name": service, "namespace": "kube-system", "port": 443}}})
 }
 
-fn cluster() -> FakeApi {
+fn cluster() -> Objects {
     let webhooks = json!([webhook("other"), webhook(super::super::SERVICE)]);
-    FakeApi::default()
+    Objects::default()
         .with(
             VALIDATING,
             json!({"metadata": {"name": configuration::VALIDATING}, "webhooks": webhooks}),
@@ -35,7 +35,7 @@ struct Replica {
     serving: Arc<Serving>,
 }
 
-fn replica(api: &FakeApi) -> Replica {
+fn replica(api: &Objects) -> Replica {
     let serving = Arc::new(Serving::default());
     Replica {
         keeper: Keeper::new(api.client(), "kube-system", serving.clone()),
@@ -43,7 +43,7 @@ fn replica(api: &FakeApi) -> Replica {
     }
 }
 
-fn bundle_of(api: &FakeApi, path: &str, webhook: usize) -> String {
+fn bundle_of(api: &Objects, path: &str, webhook: usize) -> String {
     let bundle = api.object(path)["webhooks"][webhook]["clientConfig"]["caBundle"].clone();
     let bytes = serde_json::from_value::<Option<ByteString>>(bundle)
         .expect("base64")
@@ -51,17 +51,17 @@ fn bundle_of(api: &FakeApi, path: &str, webhook: usize) -> String {
     String::from_utf8(bytes.0).expect("PEM is text")
 }
 
-fn stored(api: &FakeApi) -> Material {
+fn stored(api: &Objects) -> Material {
     secret::read(&serde_json::from_value(api.object(SECRET)).expect("a secret"))
 }
 
-fn store(api: &FakeApi, material: &Material) {
+fn store(api: &Objects, material: &Material) {
     let secret = secret::write(material, "kube-system", None);
     api.state()
         .put(SECRET, serde_json::to_value(secret).expect("JSON"));
 }
 
-fn writes(api: &FakeApi) -> Vec<String> {
+fn writes(api: &Objects) -> Vec<String> {
     api.state().writes.clone()
 }
 
@@ -186,7 +186,7 @@ async fn a_patch_that_lost_a_race_is_tried_on_the_new_object() {
 
 #[tokio::test]
 async fn without_configurations_the_certificate_is_served_all_the_same() {
-    let api = FakeApi::default();
+    let api = Objects::default();
     let replica = replica(&api);
     replica.keeper.sync().await.expect("in step");
     assert!(replica.serving.is_ready(UnixTime::now()));

@@ -2,30 +2,50 @@
 //! a machine that slept must not serve a certificate that has ended.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hybridnet_service::errors::chain;
+use hybridnet_service::feed;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::keeper::Keeper;
 use super::{configuration, secret};
+use crate::caches::WATCH_SECONDS;
 
 const TICK: Duration = Duration::from_mins(1);
 const RETRY: Duration = Duration::from_secs(5);
-// Changes that arrive together are looked at together.
-const BATCH: usize = 64;
 
 /// Runs until dropped.
 pub async fn run(keeper: &Keeper, client: Client, namespace: &str) {
-    let mut wakes = wakes(client, namespace).ready_chunks(BATCH);
+    let changed = Arc::new(Notify::new());
+    let (secrets, validating, mutating) = (
+        Api::<Secret>::namespaced(client.clone(), namespace),
+        Api::<ValidatingWebhookConfiguration>::all(client.clone()),
+        Api::<MutatingWebhookConfiguration>::all(client),
+    );
+    // None of these ends.
+    tokio::join!(
+        notify(secrets, secret::NAME, changed.clone()),
+        notify(validating, configuration::VALIDATING, changed.clone()),
+        notify(mutating, configuration::MUTATING, changed.clone()),
+        keep(keeper, &changed),
+    );
+}
+
+/// Changes that arrive together are looked at together.
+async fn keep(keeper: &Keeper, changed: &Notify) {
     let mut trouble = None;
     loop {
         let pause = match keeper.sync().await {
@@ -45,51 +65,19 @@ pub async fn run(keeper: &Keeper, client: Client, namespace: &str) {
             }
         };
         tokio::select! {
-            _ = wakes.next() => {}
+            () = changed.notified() => {}
             () = sleep(pause) => {}
         }
     }
 }
 
-fn wakes(client: Client, namespace: &str) -> impl Stream<Item = ()> + Unpin + use<> {
-    let all = [
-        changes(Api::<Secret>::namespaced(client.clone(), namespace), secret::NAME),
-        changes(
-            Api::<ValidatingWebhookConfiguration>::all(client.clone()),
-            configuration::VALIDATING,
-        ),
-        changes(
-            Api::<MutatingWebhookConfiguration>::all(client),
-            configuration::MUTATING,
-        ),
-    ];
-    stream::select_all(all)
-}
-
-fn changes<K>(api: Api<K>, name: &str) -> stream::BoxStream<'static, ()>
+/// Tells `changed` of every change, and never ends.
+fn notify<K>(api: Api<K>, name: &str, changed: Arc<Notify>) -> BoxFuture<'static, ()>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let kind = K::kind(&());
-    watcher(api, config)
-        .default_backoff()
-        .filter_map(move |event| {
-            if let Err(error) = &event {
-                warn!(%kind, %error, "watch interrupted");
-            }
-            std::future::ready(event.ok().map(|_| ()))
-        })
-        .boxed()
-}
-
-/// An error and what it comes from, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    let config = watcher::Config::default()
+        .fields(&format!("metadata.name={name}"))
+        .timeout(WATCH_SECONDS);
+    feed::run(api, config, move |_| changed.notify_one()).boxed()
 }

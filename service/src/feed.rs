@@ -15,16 +15,14 @@ use tracing::{debug, info, warn};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A watch that is down is tried again at least this often: pods wait for it.
 const LAST_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that died silently is noticed five seconds after this.
-const WATCH_SECONDS: u32 = 60;
 
 /// Passes every event to `sink` and never ends. Asks for a streaming list, which is kinder to the server;
-/// a server that refuses is asked for lists in pages from then on.
+/// a server that refuses is asked for lists in pages from then on. `config` says how long one request lasts:
+/// a connection that died silently is noticed some seconds after that.
 pub async fn run<K>(api: Api<K>, config: Config, mut sink: impl FnMut(Event<K>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = config.timeout(WATCH_SECONDS);
     let url = api.resource_url().to_owned();
     let mut config = config.streaming_lists();
     while let Err(error) = follow(api.clone(), config.clone(), &url, &mut sink).await {
