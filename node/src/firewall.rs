@@ -36,6 +36,8 @@ pub use socket::Error;
 use socket::{Change, Socket};
 use table::{Element, Family, SetKind, SetName, Table};
 
+use crate::newcomers::{Held, Newcomers};
+
 /// How often a list that others disturb is begun again.
 const ATTEMPTS: usize = 10;
 
@@ -82,33 +84,52 @@ pub enum Outcome {
 /// Makes the kernel hold this ruleset, in one transaction and with as few writes as can be. Blocking, in the
 /// network namespace of this thread. Known flows survive all of it: conntrack keeps them, not the rules.
 pub fn converge(ruleset: &Ruleset) -> Result<Outcome, Error> {
-    let table = Table::from(ruleset);
+    write(ruleset, None)
+}
+
+/// As [`converge`], while pods come that the ruleset does not know: they stay. Not for a thread that runs tasks.
+pub fn converge_beside(ruleset: &Ruleset, newcomers: &Newcomers) -> Result<Outcome, Error> {
+    write(ruleset, Some(newcomers))
+}
+
+fn write(ruleset: &Ruleset, newcomers: Option<&Newcomers>) -> Result<Outcome, Error> {
     let mut socket = Socket::open()?;
-    let because = match compare(&mut socket, &table)? {
-        Step::Nothing => return Ok(Outcome::Unchanged),
-        Step::Elements(diff::Elements {
-            changes,
-            added,
-            removed,
-        }) => match socket.commit(&changes) {
-            Ok(()) => return Ok(Outcome::Elements { added, removed }),
-            // Someone changed them since they were read.
-            Err(Error::Refused { change, source }) => format!("{change}: {source}"),
-            Err(error) => return Err(error),
-        },
-        Step::Replace(because) => because,
+    let mut ruleset = ruleset.clone();
+    let there = read(&mut socket, &Table::from(&ruleset))?;
+    // Nobody comes between this and the transaction, which is short; the reading was not.
+    let held = newcomers.map(Newcomers::hold_blocking);
+    ruleset.local_pods.extend(held.iter().flat_map(Held::addresses));
+    let table = Table::from(&ruleset);
+    let because = match there {
+        There::Other(because) => because,
+        There::Sets(sets) => {
+            let diff::Elements {
+                changes,
+                added,
+                removed,
+            } = compare(&sets, &table);
+            if changes.is_empty() {
+                return Ok(Outcome::Unchanged);
+            }
+            match socket.commit(&changes) {
+                Ok(()) => return Ok(Outcome::Elements { added, removed }),
+                // Someone changed them since they were read.
+                Err(Error::Refused { change, source }) => format!("{change}: {source}"),
+                Err(error) => return Err(error),
+            }
+        }
     };
     socket.commit(&wire::replace(&table))?;
     Ok(Outcome::Replaced { because })
 }
 
-/// As [`converge`], on a thread for what blocks.
-pub async fn converge_aside(ruleset: Ruleset) -> Result<Outcome, Error> {
-    tokio::task::spawn_blocking(move || converge(&ruleset)).await?
+/// As [`converge_beside`], on a thread for what blocks.
+pub async fn converge_aside(ruleset: Ruleset, newcomers: Newcomers) -> Result<Outcome, Error> {
+    tokio::task::spawn_blocking(move || converge_beside(&ruleset, &newcomers)).await?
 }
 
 /// Lets packets to a pod of this node through, at a cost that does not grow with the number of pods. The next
-/// [`converge`] takes it out again unless its ruleset knows the pod. Doing it twice is no error.
+/// [`converge`] takes it out again unless its ruleset knows the pod, or it is a newcomer. Doing it twice is no error.
 pub fn add_local_pod(address: IpAddr) -> Result<(), Error> {
     commit_pod(address, true)
 }
@@ -140,16 +161,17 @@ fn commit_pod(address: IpAddr, comes: bool) -> Result<(), Error> {
     }
 }
 
-/// What is to be done.
-enum Step {
-    Nothing,
-    Elements(diff::Elements),
-    Replace(String),
+/// What the kernel holds.
+enum There {
+    /// Not our table, or not as it should be.
+    Other(String),
+    /// Our table, with these elements of its sets, in the order of the sets.
+    Sets(Vec<BTreeSet<Element>>),
 }
 
-fn compare(socket: &mut Socket, table: &Table) -> Result<Step, Error> {
+fn read(socket: &mut Socket, table: &Table) -> Result<There, Error> {
     for _ in 0..ATTEMPTS {
-        match compare_once(socket, table) {
+        match read_once(socket, table) {
             Err(Error::Busy) => {}
             // Someone deleted the set since the sets were listed.
             Err(Error::List { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {}
@@ -159,21 +181,25 @@ fn compare(socket: &mut Socket, table: &Table) -> Result<Step, Error> {
     Err(Error::Busy)
 }
 
-fn compare_once(socket: &mut Socket, table: &Table) -> Result<Step, Error> {
+fn read_once(socket: &mut Socket, table: &Table) -> Result<There, Error> {
     let there = dump::shape(socket)?;
     if let Some(because) = diff::difference(there.as_ref(), &dump::Shape::from(table)) {
-        return Ok(Step::Replace(because));
+        return Ok(There::Other(because));
     }
-    let mut elements = diff::Elements::default();
+    let mut sets = vec![];
     for set in &table.sets {
-        let Some(there) = dump::elements(socket, set)? else {
-            return Ok(Step::Replace(format!("set {} held something else", set.name)));
-        };
-        elements.collect(&there, set);
+        match dump::elements(socket, set)? {
+            Some(elements) => sets.push(elements),
+            None => return Ok(There::Other(format!("set {} held something else", set.name))),
+        }
     }
-    Ok(if elements.changes.is_empty() {
-        Step::Nothing
-    } else {
-        Step::Elements(elements)
-    })
+    Ok(There::Sets(sets))
+}
+
+fn compare(there: &[BTreeSet<Element>], table: &Table) -> diff::Elements {
+    let mut elements = diff::Elements::default();
+    for (there, set) in there.iter().zip(&table.sets) {
+        elements.collect(there, set);
+    }
+    elements
 }

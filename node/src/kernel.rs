@@ -14,10 +14,12 @@ pub mod change;
 pub mod diff;
 pub mod dump;
 pub mod events;
+mod grace;
 pub mod names;
 pub mod netns;
 mod observe;
 pub mod pods;
+mod proven;
 mod replicate;
 pub mod resolve;
 pub mod state;
@@ -28,7 +30,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use netlink_sys::{AsyncSocket, SocketAddr};
 use rtnetlink::Handle;
@@ -37,9 +40,12 @@ use apply::{Report, Worker};
 use change::Change;
 use diff::{Removals, diff, host_end_sysctls};
 use dump::DumpError;
+use grace::Grace;
 use netns::Netns;
-use state::{Kind, Replication, State};
+use proven::{Doubtful, Proven};
+use state::{Replication, State};
 
+use crate::newcomers::Newcomers;
 use crate::plan::Plan;
 use crate::view::Machine;
 
@@ -47,11 +53,14 @@ use crate::view::Machine;
 #[derive(Clone, Debug)]
 pub struct Kernel {
     handle: Handle,
-    /// How the kernel names our socket when it tells of changes.
-    port: u32,
+    /// For pods alone: on a socket that lists are read from, an answer waits behind them.
+    for_pods: Handle,
+    /// How the kernel names our sockets when it tells of changes.
+    ports: [u32; 2],
     netns: Netns,
     proc_sys: PathBuf,
     memory: Arc<Memory>,
+    newcomers: Newcomers,
 }
 
 /// What need not be found out or said again.
@@ -59,6 +68,8 @@ pub struct Kernel {
 struct Memory {
     filter_unsupported: AtomicBool,
     absent_sysctls: Mutex<BTreeSet<String>>,
+    proven: Mutex<Proven>,
+    grace: Mutex<Grace>,
 }
 
 impl Kernel {
@@ -72,18 +83,27 @@ impl Kernel {
         };
         let (connection, handle, port) = netns.run(open).await??;
         tokio::spawn(connection);
+        let (connection, for_pods, port_for_pods) = netns.run(open).await??;
+        tokio::spawn(connection);
         Ok(Self {
             handle,
-            port,
+            for_pods,
+            ports: [port, port_for_pods],
             netns,
             proc_sys: proc_sys.into(),
             memory: Arc::default(),
+            newcomers: Newcomers::default(),
         })
     }
 
     /// The namespace.
     pub fn netns(&self) -> &Netns {
         &self.netns
+    }
+
+    /// The pods that came since the latest plan was begun: no plan of before takes anything from them.
+    pub fn newcomers(&self) -> &Newcomers {
+        &self.newcomers
     }
 
     /// Does without the filter for the overlay's broadcasts, as on a kernel that cannot have it.
@@ -93,27 +113,52 @@ impl Kernel {
         self
     }
 
+    /// Removes forwarding entries after that time without a use for them, instead of half a minute.
+    #[must_use]
+    pub fn with_grace(self, period: Duration) -> Self {
+        *lock(&self.memory.grace) = Grace::of(period);
+        self
+    }
+
     /// The machine, for a view.
     pub async fn observe(&self) -> Result<Machine, DumpError> {
+        Ok(self.look().await?.0)
+    }
+
+    /// The machine, and all that comes by netlink, for [`Self::converge_from`].
+    pub async fn look(&self) -> Result<(Machine, State), DumpError> {
         let mut state = dump::netlink(&self.handle).await?;
         state.sysctls = self.sysctls(vec![observe::IPV6_SWITCH.to_owned()]).await?;
-        Ok(observe::machine(&state))
+        Ok((observe::machine(&state), state))
     }
 
     /// What the kernel holds of what a plan is about.
     pub async fn dump(&self, plan: &Plan) -> Result<State, DumpError> {
         let mut state = dump::netlink(&self.handle).await?;
-        state.sysctls = self.sysctls(paths(plan, &state)).await?;
+        let all = Proven::default().doubtful(plan, &state, Instant::now());
+        state.sysctls = self.sysctls(paths(plan, &all)).await?;
         state.replication = self.replication(plan, &state).await?;
         Ok(state)
     }
 
     /// Makes the plan true, as far as possible. With `removals` withheld nothing is taken away.
     pub async fn converge(&self, plan: &Plan, removals: Removals) -> Result<Report, DumpError> {
-        let mut report = self.pass(plan, removals).await?;
+        let seen = dump::netlink(&self.handle).await?;
+        self.converge_from(seen, plan, removals).await
+    }
+
+    /// As [`Self::converge`], from what was seen when the plan was made: of it, only the sysctls are read anew.
+    pub async fn converge_from(
+        &self,
+        seen: State,
+        plan: &Plan,
+        removals: Removals,
+    ) -> Result<Report, DumpError> {
+        let mut report = self.pass(seen, plan, removals).await?;
         if self.lacks_filter(&report) {
             // What was to be left to the filter is for forwarding entries now.
-            let second = self.pass(plan, removals).await?;
+            let seen = dump::netlink(&self.handle).await?;
+            let second = self.pass(seen, plan, removals).await?;
             report
                 .errors
                 .retain(|failure| !matches!(failure.change, Change::InstallFilter { .. }));
@@ -127,15 +172,19 @@ impl Kernel {
         Ok(report)
     }
 
-    async fn pass(&self, plan: &Plan, removals: Removals) -> Result<Report, DumpError> {
-        let state = self.dump(plan).await?;
+    async fn pass(&self, mut state: State, plan: &Plan, removals: Removals) -> Result<Report, DumpError> {
+        let doubtful = lock(&self.memory.proven).doubtful(plan, &state, Instant::now());
+        state.sysctls = self.sysctls(paths(plan, &doubtful)).await?;
+        state.replication = self.replication(plan, &state).await?;
         self.mention(&absent(plan, &state));
         let changes = diff(plan, &state, removals);
+        lock(&self.memory.proven).learn(doubtful, &changes);
+        let changes = lock(&self.memory.grace).due(changes, Instant::now());
         if changes.is_empty() {
             return Ok(Report::default());
         }
         let mut worker = Worker::new(&self.handle, &self.netns, self.proc_sys.clone());
-        Ok(worker.take_all(changes, &state).await)
+        Ok(worker.take_all(changes, &state, &self.newcomers).await)
     }
 
     async fn sysctls(
@@ -193,11 +242,7 @@ impl Kernel {
     }
 
     fn mention(&self, absent: &BTreeSet<String>) {
-        let mut known = self
-            .memory
-            .absent_sysctls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.memory.absent_sysctls);
         for path in absent {
             if known.insert(path.clone()) {
                 tracing::info!(path, "no such sysctl in this network namespace: passed over");
@@ -235,13 +280,15 @@ fn absent(plan: &Plan, state: &State) -> BTreeSet<String> {
     wanted.cloned().collect()
 }
 
-/// Sysctls that a plan speaks of, and those of the pods that are here.
-fn paths(plan: &Plan, state: &State) -> Vec<String> {
-    let is_here = |name: &str| state.links.get(name).is_some_and(|link| link.kind == Kind::Veth);
-    let of_pods = plan
-        .pods
+/// Sysctls that a plan speaks of, and those of these pods.
+fn paths(plan: &Plan, pods: &Doubtful<'_>) -> Vec<String> {
+    let of_pods = pods
         .iter()
-        .filter(|(name, _)| is_here(name))
-        .flat_map(|(name, end)| host_end_sysctls(name, end).into_keys());
+        .flat_map(|(name, (_, end))| host_end_sysctls(name, end).into_keys());
     plan.sysctls.keys().cloned().chain(of_pods).collect()
+}
+
+/// Nobody panics with half a change made.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,6 +14,7 @@ use super::change::{Change, NewTunnel};
 use super::netns::Netns;
 use super::state::{Kind, State};
 use super::{replicate, sysctl};
+use crate::newcomers::Newcomers;
 
 /// A step that could not be taken. The steps that do not need it were taken all the same.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +76,14 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Takes all steps that can be taken. A link that could not be made makes no noise but once.
-    pub(super) async fn take_all(&mut self, changes: Vec<Change>, state: &State) -> Report {
+    /// Takes all steps that can be taken, but none that takes something from a newcomer. A link that could not be
+    /// made makes no noise but once.
+    pub(super) async fn take_all(
+        &mut self,
+        changes: Vec<Change>,
+        state: &State,
+        newcomers: &Newcomers,
+    ) -> Report {
         self.indexes = state
             .links
             .iter()
@@ -97,7 +104,16 @@ impl<'a> Worker<'a> {
                 self.write_sysctls(batch, &mut report).await;
                 continue;
             }
-            match self.take(&change).await {
+            let held = match change.lost_address() {
+                Some(_) => Some(newcomers.hold().await),
+                None => None,
+            };
+            if held.as_ref().is_some_and(|held| change.hurts(held)) {
+                continue;
+            }
+            let taken = self.take(&change).await;
+            drop(held);
+            match taken {
                 Ok(()) => report.changes.push(change),
                 Err(error) => {
                     let source = explain(&change, error, state);

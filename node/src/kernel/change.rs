@@ -6,8 +6,10 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::names::HOST_END_PREFIX;
 use super::state::{Family, Forward, Route, Rule, Way};
 use crate::mac::Mac;
+use crate::newcomers::Held;
 
 /// A step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +128,28 @@ impl LinkChange {
 }
 
 impl Change {
+    /// The address that is served no more, or by another link, after this step.
+    pub fn lost_address(&self) -> Option<IpAddr> {
+        match self {
+            Self::DeleteProxy { ip, .. } => Some(*ip),
+            Self::ReplaceRoute(Route {
+                destination,
+                way: Way::Link { name, .. },
+                ..
+            }) if name.starts_with(HOST_END_PREFIX) => Some(destination.ip()),
+            _ => None,
+        }
+    }
+
+    /// Whether a pod that came after the plan was made would lose by this step.
+    pub fn hurts(&self, newcomers: &Held<'_>) -> bool {
+        let comes_by = self.lost_address().and_then(|ip| newcomers.link_of(ip));
+        match self {
+            Self::ReplaceRoute(_) => comes_by.is_some_and(|link| self.needs_link() != Some(link)),
+            _ => comes_by.is_some(),
+        }
+    }
+
     /// The link that must exist for this step; where there is none the step waits for the next pass.
     pub fn needs_link(&self) -> Option<&str> {
         match self {
@@ -237,5 +261,38 @@ impl fmt::Display for Rule {
             write!(f, " fwmark {:#x}/{:#x}", self.mark, self.mask)?;
         }
         write!(f, " lookup {}", self.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diff::host_end_route;
+    use super::*;
+    use crate::newcomers::Newcomers;
+
+    #[tokio::test]
+    async fn a_step_hurts_a_newcomer_if_its_address_is_served_no_more_or_by_another_link() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let newcomers = Newcomers::default();
+        newcomers.admit("hybr2", [ip("10.0.0.5")]).await;
+        let proxy = |text| Change::DeleteProxy {
+            link: "eth0.vxlan4".into(),
+            ip: ip(text),
+        };
+        let route = |link: &str, text| Change::ReplaceRoute(host_end_route(39_999, link, ip(text)));
+        let cases = [
+            (proxy("10.0.0.5"), true),
+            (proxy("10.0.0.6"), false),
+            (route("hybr1", "10.0.0.5"), true),
+            (route("hybr2", "10.0.0.5"), false),
+            (route("hybr1", "10.0.0.6"), false),
+            (route("eth0.vxlan4", "10.0.0.5"), false),
+        ];
+
+        let held = newcomers.hold().await;
+
+        for (change, expected) in cases {
+            assert_eq!(change.hurts(&held), expected, "{change}");
+        }
     }
 }

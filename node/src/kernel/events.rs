@@ -91,7 +91,7 @@ impl Kernel {
         ];
         let messages = subscribe(&self.netns, &groups).await?;
         let shared = Arc::new(Shared::default());
-        let task = tokio::spawn(gather(messages, self.port, Arc::clone(&shared)));
+        let task = tokio::spawn(gather(messages, self.ports, Arc::clone(&shared)));
         Ok(Events {
             shared,
             debounce,
@@ -141,10 +141,11 @@ impl Shared {
 }
 
 /// Folds notifications as they come, so that they take no room however long nobody asks.
-async fn gather(mut messages: Messages, own_port: u32, shared: Arc<Shared>) {
+async fn gather(mut messages: Messages, own_ports: [u32; 2], shared: Arc<Shared>) {
     while let Some((message, _)) = messages.next().await {
         // The kernel names the socket whose request caused a change.
-        if message.header.port_number == own_port && own_port != 0 {
+        let cause = message.header.port_number;
+        if cause != 0 && own_ports.contains(&cause) {
             continue;
         }
         let mut wake = Wake::default();

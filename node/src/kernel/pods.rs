@@ -24,10 +24,13 @@ pub struct NewPod<'a> {
 
 impl Kernel {
     /// Makes the node answer for and route to a pod (datapath spec 2.7, 5.4). Doing it twice is the same as
-    /// once. After a failure what was done stays: the caller removes the veth, and the kernel the rest.
+    /// once. A pass whose plan does not know the pod yet takes nothing from it. After a failure what was done stays: the caller removes the veth, and the kernel the rest.
     pub async fn add_pod(&self, pod: &NewPod<'_>) -> Result<(), Failure> {
+        self.newcomers
+            .admit(pod.link, pod.end.addresses.iter().copied())
+            .await;
         let mut report = Report::default();
-        let mut worker = Worker::new(&self.handle, &self.netns, self.proc_sys.clone());
+        let mut worker = Worker::new(&self.for_pods, &self.netns, self.proc_sys.clone());
         // Before the link is up: afterwards IPv6 has begun to look for duplicates.
         worker.write_sysctls(sysctls(pod), &mut report).await;
         if let Some(failure) = report.errors.pop() {

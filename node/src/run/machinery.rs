@@ -9,6 +9,7 @@ use crate::kernel::apply::{Failure, Report};
 use crate::kernel::change::Change;
 use crate::kernel::diff::Removals;
 use crate::kernel::dump::DumpError;
+use crate::kernel::state::State;
 use crate::plan::{Plan, Problem};
 use crate::view::Machine;
 
@@ -16,17 +17,19 @@ use super::reconcile::{Machinery, Outcome};
 
 impl Machinery for Kernel {
     type Error = DumpError;
+    type Sight = State;
 
-    async fn observe(&self) -> Result<Machine, DumpError> {
-        Kernel::observe(self).await
+    async fn observe(&self) -> Result<(Machine, State), DumpError> {
+        self.newcomers().settle().await;
+        self.look().await
     }
 
-    async fn converge(&self, plan: &Plan) -> Outcome {
+    async fn converge(&self, plan: &Plan, seen: State) -> Outcome {
         // They do not need each other: names of links in filters are only texts. The reconciler makes no plan
         // before its caches know everything, so removals are allowed.
         let (links, filters) = tokio::join!(
-            Kernel::converge(self, plan, Removals::Allowed),
-            firewall::converge_aside(plan.firewall.clone()),
+            self.converge_from(seen, plan, Removals::Allowed),
+            firewall::converge_aside(plan.firewall.clone(), self.newcomers().clone()),
         );
         let mut outcome = Outcome::default();
         outcome.add_links(links);

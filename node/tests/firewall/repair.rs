@@ -4,7 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use hybridnet_node::firewall::{Error, Outcome, Ruleset, add_local_pod, converge, events, remove_local_pod};
+use futures::executor::block_on;
+use hybridnet_node::firewall::{
+    Error, Outcome, Ruleset, add_local_pod, converge, converge_beside, events, remove_local_pod,
+};
+use hybridnet_node::newcomers::Newcomers;
 
 use crate::everything;
 use crate::net::Netns;
@@ -119,6 +123,32 @@ fn tables_of_others_stay_byte_for_byte() {
     namespace.sh("nft delete table inet hybridnet");
 
     assert_eq!(namespace.rules_with_handles(), before);
+}
+
+#[test]
+fn a_pod_that_came_while_the_table_was_compared_stays_until_a_plan_could_know_it() {
+    let namespace = loaded();
+    let (pod, newcomers) = ("100.64.0.99".parse().unwrap(), Newcomers::default());
+    let pass = || {
+        namespace
+            .within(|| converge_beside(&everything(), &newcomers))
+            .unwrap()
+    };
+
+    block_on(newcomers.admit("hybr1", [pod]));
+    namespace.within(|| add_local_pod(pod)).unwrap();
+    assert_eq!(pass(), Outcome::Unchanged);
+
+    namespace.sh("nft delete table inet hybridnet");
+    assert!(matches!(pass(), Outcome::Replaced { .. }));
+    assert!(
+        namespace
+            .sh("nft list set inet hybridnet local_pods4")
+            .contains("100.64.0.99")
+    );
+
+    block_on(newcomers.settle());
+    assert_eq!(pass(), Outcome::Elements { added: 0, removed: 1 });
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A node that has nothing of ours yet.
 
+use std::time::Duration;
+
 use hybridnet_node::kernel::diff::Removals;
 use hybridnet_node::view::LinkKind;
 
-use crate::plans::{VX, add_pod, converge, ip, kernel, mac, net, node, plan, words};
+use crate::plans::{VX, add_pod, converge, ip, kernel, mac, net, node, patient_kernel, plan, words};
 
 #[tokio::test]
 async fn a_plan_comes_true_and_then_nothing_is_to_be_done() {
@@ -172,6 +174,55 @@ async fn a_foreign_tunnel_in_the_way_is_named_and_the_rest_is_done() {
         namespace.sh("ip rule").contains("lookup 40000"),
         "rules do not need the link"
     );
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_is_still_reached_for_a_while_and_also_when_all_are_gone() {
+    let namespace = node(1);
+    let kernel = patient_kernel(&namespace).await;
+    let mut plan = plan(1);
+    let peers = &mut plan.vxlan.as_mut().unwrap().peers;
+    peers.insert(mac(3), ip("192.168.0.3"));
+    converge(&kernel, &plan).await;
+    let whole = namespace.sh(&format!("bridge fdb show dev {VX}"));
+    assert!(whole.contains("192.168.0.3"), "{whole}");
+
+    plan.vxlan.as_mut().unwrap().peers.remove(&mac(3));
+    converge(&kernel, &plan).await;
+    assert_eq!(namespace.sh(&format!("bridge fdb show dev {VX}")), whole);
+
+    let kernel = kernel.with_grace(Duration::ZERO);
+    let mut alone = plan.clone();
+    alone.vxlan.as_mut().unwrap().peers.clear();
+    converge(&kernel, &alone).await;
+    assert_eq!(namespace.sh(&format!("bridge fdb show dev {VX}")), whole);
+
+    converge(&kernel, &plan).await;
+    let left = namespace.sh(&format!("bridge fdb show dev {VX}"));
+    assert!(
+        left.contains("192.168.0.2") && !left.contains("192.168.0.3"),
+        "{left}"
+    );
+}
+
+/// Nobody tells of sysctls: they are read when a pod is new, and then once in a while.
+#[tokio::test]
+async fn sysctls_of_a_pod_are_right_after_it_came_and_after_its_link_was_made_anew() {
+    let namespace = node(1);
+    let kernel = kernel(&namespace).await;
+    let mut plan = plan(1);
+    add_pod(&mut plan, "hybr1", &["10.244.0.11"]);
+    for _ in 0..2 {
+        namespace.sh("ip link add hybr1 type veth peer name pod1; ip link set pod1 up");
+
+        let first = words(&converge(&kernel, &plan).await);
+        let second = words(&converge(&kernel, &plan).await);
+
+        let written = "sysctl net/ipv4/conf/hybr1/proxy_arp = 1".to_owned();
+        assert!(first.contains(&written), "{first:?}");
+        assert_eq!(second, Vec::<String>::new());
+        namespace.sh("ip link del hybr1");
+    }
 }
 
 #[tokio::test]

@@ -9,5 +9,6 @@ mod fresh;
 #[path = "../firewall/net.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod net;
+mod newcomers;
 mod overlay;
 mod plans;

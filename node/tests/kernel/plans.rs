@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use hybridnet_node::kernel::Kernel;
 use hybridnet_node::kernel::apply::Report;
@@ -52,8 +53,13 @@ pub fn dress(namespace: &Netns, number: u8) {
     ));
 }
 
-/// What is in a node's namespace, by its kernel.
+/// What is in a node's namespace, by its kernel, which removes what nobody wants at once.
 pub async fn kernel(namespace: &Netns) -> Kernel {
+    patient_kernel(namespace).await.with_grace(Duration::ZERO)
+}
+
+/// The kernel as the daemon has it.
+pub async fn patient_kernel(namespace: &Netns) -> Kernel {
     let path = format!("/var/run/netns/{}", namespace.name());
     let entered = Entered::open(Path::new(&path)).unwrap();
     Kernel::open(entered, "/proc/sys").await.unwrap()

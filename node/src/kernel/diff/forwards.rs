@@ -10,7 +10,8 @@ use crate::mac::Mac;
 use crate::plan::Vxlan;
 
 /// A unicast MAC has one destination, which is replaced; replication entries are lists, which grow and
-/// shrink. Entries that the kernel learned are not in a dump and age by themselves.
+/// shrink. Entries that the kernel learned are not in a dump and age by themselves. Nothing goes when no peer is
+/// known: a list that is empty by mistake must not cut the node off, and entries to nobody do no harm.
 pub(super) fn diff(work: &mut Work<'_>) {
     let (plan, state) = (work.plan, work.state);
     let Some(tunnel) = &plan.vxlan else { return };
@@ -32,6 +33,9 @@ pub(super) fn diff(work: &mut Work<'_>) {
             replaced.insert(entry.mac);
             work.step(Phase::Forward, Change::ReplaceForward(entry.clone()));
         }
+    }
+    if tunnel.peers.is_empty() {
+        return;
     }
     for entry in held.into_iter().filter(|entry| !wanted.contains(entry)) {
         let taken_over = replaced.contains(&entry.mac) && destinations.get(&entry.mac) == Some(&1);

@@ -312,6 +312,15 @@ fn while_caches_fill_nothing_is_removed() {
 }
 
 #[test]
+fn an_empty_list_of_peers_removes_none_of_them() {
+    let mut plan = overlay();
+    let state = converged(&plan);
+    plan.vxlan.as_mut().unwrap().peers.clear();
+
+    assert_eq!(diff(&plan, &state, Removals::Allowed), []);
+}
+
+#[test]
 fn mac_and_local_address_change_in_place() {
     let mut plan = overlay();
     let state = converged(&plan);
