@@ -1,6 +1,7 @@
 //! What the API server holds, as far as pods are judged by it: filled before the first answer, followed
 //! from then on.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -37,7 +38,7 @@ pub struct Caches {
 /// A watch ended for good, which it never should.
 #[derive(Debug, thiserror::Error)]
 #[error("watch of {0} ended before its first list")]
-pub struct WatchEnded(&'static str);
+pub struct WatchEnded(Cow<'static, str>);
 
 impl Caches {
     /// The caches, and the future that must be polled to fill them and keep them fresh.
@@ -68,26 +69,14 @@ impl Caches {
 
     /// Returns once each cache has seen a whole list.
     pub async fn filled(&self) -> Result<(), WatchEnded> {
-        self.networks
-            .wait_until_ready()
-            .await
-            .map_err(|_| WatchEnded("networks"))?;
-        self.subnets
-            .wait_until_ready()
-            .await
-            .map_err(|_| WatchEnded("subnets"))?;
-        self.namespaces
-            .wait_until_ready()
-            .await
-            .map_err(|_| WatchEnded("namespaces"))?;
-        self.nodes
-            .wait_until_ready()
-            .await
-            .map_err(|_| WatchEnded("nodes"))?;
+        filled(&self.networks).await?;
+        filled(&self.subnets).await?;
+        filled(&self.namespaces).await?;
+        filled(&self.nodes).await?;
         let mut held = self.held_filled.clone();
         held.wait_for(|filled| *filled)
             .await
-            .map_err(|_| WatchEnded("ipinstances"))?;
+            .map_err(|_| ended::<IpInstance>())?;
         Ok(())
     }
 }
@@ -135,6 +124,17 @@ impl Catalogue for Caches {
             .unwrap_or_else(PoisonError::into_inner)
             .of_vm(namespace, vm)
     }
+}
+
+async fn filled<K>(store: &Store<K>) -> Result<(), WatchEnded>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.wait_until_ready().await.map_err(|_| ended::<K>())
+}
+
+fn ended<K: Resource<DynamicType = ()>>() -> WatchEnded {
+    WatchEnded(K::plural(&()))
 }
 
 fn followed<K>(api: Api<K>) -> (Store<K>, BoxFuture<'static, ()>)
