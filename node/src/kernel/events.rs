@@ -238,6 +238,8 @@ fn is_set_forward(entry: &NeighbourMessage) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::rule::RuleMessage;
+
     use super::*;
 
     fn host_end(flags: LinkFlags, change: u32, mac: Mac) -> LinkMessage {
@@ -295,6 +297,38 @@ mod tests {
                 "{what}"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_notifications_wake_whoever_waits_and_a_closed_socket_ends_it() {
+        let (kernel, messages) = futures::channel::mpsc::unbounded();
+        let shared = Arc::new(Shared::default());
+        let task = tokio::spawn(gather(messages, [7, 8], Arc::clone(&shared)));
+        let debounce = Duration::from_millis(20);
+        let mut events = Events {
+            shared,
+            debounce,
+            task,
+        };
+        let send = |payload, port| {
+            let mut message = NetlinkMessage::new(netlink_packet_core::NetlinkHeader::default(), payload);
+            message.header.port_number = port;
+            kernel.unbounded_send((message, SocketAddr::new(0, 0))).unwrap();
+        };
+        let rule = || NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRule(RuleMessage::default()));
+
+        send(rule(), 8);
+        send(NetlinkPayload::Overrun(vec![]), 0);
+        let lost = Wake {
+            lost: true,
+            ..Wake::default()
+        };
+        assert_eq!(events.next().await, Some(lost), "our own rule is no news");
+
+        send(rule(), 9);
+        drop(kernel);
+        assert!(events.next().await.is_some_and(|wake| wake.rules));
+        assert_eq!(events.next().await, None);
     }
 
     #[test]

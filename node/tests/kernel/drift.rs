@@ -7,7 +7,7 @@ use hybridnet_node::kernel::events::Wake;
 use hybridnet_node::kernel::state::{Family, State};
 use tokio::time::timeout;
 
-use crate::plans::{VX, add_pod, converge, kernel, node, plan, words};
+use crate::plans::{VX, add_pod, converge, ip, kernel, mac, node, plan, words};
 
 /// All that may be destroyed: a script, and whether the kernel tells of it.
 const DAMAGE: [(&str, bool); 17] = [
@@ -74,6 +74,28 @@ async fn every_damage_is_told_of_and_repaired_in_one_pass() {
     }
 }
 
+/// More than fits into the socket's buffer, while this thread is busy and nobody reads.
+#[tokio::test]
+async fn when_notifications_are_lost_everything_is_looked_at_again() {
+    let namespace = node(1);
+    let (kernel, plan) = (kernel(&namespace).await, plan(1));
+    converge(&kernel, &plan).await;
+    let mut events = kernel.events(Duration::from_millis(20)).await.unwrap();
+
+    namespace.sh("awk 'BEGIN { for (i = 0; i < 65536; i++)
+             printf \"route add 10.9.%d.%d dev eth0 table 40000\\n\", i / 256, i % 256 }' | ip -batch -
+         ip rule del pref 1");
+
+    let mut lost = false;
+    while let Ok(Some(wake)) = timeout(Duration::from_secs(1), events.next()).await {
+        lost |= wake.lost;
+    }
+    assert!(lost);
+    let report = converge(&kernel, &plan).await;
+    assert_eq!(report.changes.len(), 65_537);
+    assert_eq!(words(&converge(&kernel, &plan).await), Vec::<String>::new());
+}
+
 /// The kernel does not say who changed a forwarding entry: those wake once more, to find nothing.
 #[tokio::test]
 async fn our_own_changes_wake_nobody() {
@@ -88,7 +110,7 @@ async fn our_own_changes_wake_nobody() {
     plan.subnets.clear();
     let report = converge(&kernel, &plan).await;
     let quiet = timeout(Duration::from_millis(300), events.next()).await;
-    plan.vxlan.as_mut().unwrap().peers.clear();
+    plan.vxlan.as_mut().unwrap().peers = [(mac(3), ip("192.168.0.3"))].into();
     converge(&kernel, &plan).await;
     let wake = timeout(Duration::from_millis(300), events.next()).await;
 
