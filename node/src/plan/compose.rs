@@ -1,6 +1,6 @@
 //! From a view to a plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use hybridnet_api::NodeInfo;
@@ -28,10 +28,11 @@ pub fn plan(view: &View) -> Plan {
     problems.sort_by(|a, b| (&a.about, &a.message).cmp(&(&b.about, &b.message)));
     Plan {
         numbers: view.settings.tables,
-        tables: link
-            .as_deref()
-            .map(|link| overlay::tables(link, &ranges, view.machine.ipv6_usable))
-            .unwrap_or_default(),
+        tables: match link.as_deref() {
+            Some(link) => overlay::tables(link, &ranges, view.machine.ipv6_usable),
+            None if networks::none_is_overlay(view) => overlay::no_tables(),
+            None => BTreeMap::new(),
+        },
         subnets: ranges.known,
         proxy_neighbours: link
             .iter()

@@ -82,6 +82,18 @@ pub(super) fn overlay(view: &View, problems: &mut Vec<Problem>) -> Option<Overla
     u32::try_from(id).ok().map(|vni| OverlayNetwork { vni })
 }
 
+/// Whether the cluster has networks and certainly no overlay: what led into the one of the past must not catch
+/// the packets of a network that may have its ranges now.
+pub(super) fn none_is_overlay(view: &View) -> bool {
+    let is_other = |network: &Network| {
+        network
+            .spec
+            .network_mode()
+            .is_ok_and(|mode| mode != NetworkMode::Vxlan)
+    };
+    !view.networks.is_empty() && view.networks.iter().all(|network| is_other(network))
+}
+
 /// Networks of this node whose modes are not served yet.
 pub(super) fn not_served(view: &View) -> Vec<Problem> {
     let here = |network: &&Network| {

@@ -159,6 +159,12 @@ pub(super) fn tables(link: &str, ranges: &Ranges, ipv6: bool) -> BTreeMap<Table,
     tables
 }
 
+/// What is left of them without an overlay: nothing leads into it. The rest goes with its subnets, or is asked
+/// only for marks that nobody sets.
+pub(super) fn no_tables() -> BTreeMap<Table, TableRoutes> {
+    BTreeMap::from([(Table::ToOverlay, TableRoutes::default())])
+}
+
 /// Each range by the link, and around its excluded parts.
 fn ranges_by(link: &str, ranges: &[(IpNetwork, &Range)]) -> TableRoutes {
     let by_link = ranges.iter().map(|(cidr, _)| route(*cidr, by(link)));

@@ -149,6 +149,22 @@ fn without_an_overlay_network_nothing_is_wanted_of_the_overlay() {
 // Subnets.
 
 #[test]
+fn when_the_overlay_network_is_deleted_nothing_leads_into_it_any_more() {
+    let mut view = world().network(underlay("vlan", "VLAN"));
+    view.networks
+        .retain(|network| network.metadata.name.as_deref() == Some("vlan"));
+    let emptied = BTreeMap::from([(Table::ToOverlay, TableRoutes::default())]);
+
+    assert_eq!(plan(&view).tables, emptied);
+
+    // Of one that cannot be read nobody knows whether it is an overlay, and no network at all may be a mistake.
+    let mut unknown = view.clone().network(underlay("new", "Teleport"));
+    assert_eq!(plan(&unknown).tables, BTreeMap::new());
+    unknown.networks.clear();
+    assert_eq!(plan(&unknown).tables, BTreeMap::new());
+}
+
+#[test]
 fn a_vlan_subnet_is_reached_through_the_overlay_but_for_its_gateway() {
     // Row 32.
     let view = world()
