@@ -13,7 +13,7 @@ use crate::kernel::state::State;
 use crate::plan::{Plan, Problem};
 use crate::view::Machine;
 
-use super::reconcile::{Machinery, Outcome};
+use super::reconcile::{KERNEL, Machinery, Outcome};
 
 impl Machinery for Kernel {
     type Error = DumpError;
@@ -46,7 +46,7 @@ impl Outcome {
                 self.failures.extend(report.errors.iter().map(problem));
             }
             Err(error) => self.failures.push(Problem {
-                about: "kernel".into(),
+                about: KERNEL.into(),
                 reason: "KernelNotRead",
                 message: error.to_string(),
             }),

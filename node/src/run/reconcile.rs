@@ -28,6 +28,9 @@ const LONGEST_DEBOUNCE: Duration = Duration::from_millis(400);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
+/// What a failure is about when the kernel could not be read at all.
+pub const KERNEL: &str = "kernel";
+
 /// What the loop needs of the kernel, of which tests have another.
 pub trait Machinery: Send + Sync {
     /// Why the machine cannot be looked at.

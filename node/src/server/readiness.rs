@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use hybridnet_api::{Network, NetworkMode};
 
 use crate::plan::Table;
-use crate::run::reconcile::Converged;
+use crate::run::reconcile::{Converged, KERNEL};
 use crate::watch::Cache;
 
 /// What a pod of a network needs to know of the node.
@@ -109,6 +109,10 @@ fn of(now: Option<&Converged>, addresses: &[IpNetwork]) -> Result<Prepared, NotR
     let Some(now) = now else {
         return Err(NotReady::NoUplink(Why::default()));
     };
+    // What could not even be read may lack everything.
+    if let Why(Some(reason)) = failure(now, KERNEL) {
+        return Err(NotReady::NoUplink(Why(Some(reason))));
+    }
     let Some(vxlan) = &now.plan.vxlan else {
         return Err(NotReady::NoUplink(why(now, "overlay")));
     };
@@ -231,6 +235,12 @@ mod tests {
             .failures
             .push(problem("link eth0.vxlan4", "operation not supported"));
 
+        let mut unread = pass(&["10.14.0.0/16"]);
+        unread
+            .failures
+            .push(problem(KERNEL, "list of links: interrupted"));
+
+        let nothing = of(Some(&unread), &pod).unwrap_err().to_string();
         let rule = of(Some(&refused), &pod).unwrap_err().to_string();
         let link = of(Some(&without_link), &pod).unwrap_err().to_string();
 
@@ -242,6 +252,7 @@ mod tests {
             link.contains("vxlan device") && link.ends_with(": operation not supported"),
             "{link}"
         );
+        assert!(nothing.ends_with(": list of links: interrupted"), "{nothing}");
         assert!(matches!(of(None, &pod), Err(NotReady::NoUplink(_))));
     }
 
