@@ -26,6 +26,9 @@ pub enum PublishError {
     /// It would come back by itself, from the watch.
     #[error("NodeInfo {0} is being deleted: not changed")]
     Terminating(String),
+    /// Its owner would be an object that does not exist, and the collector of garbage would remove it.
+    #[error("NodeInfo {0} is not written: there is no Node of that name, which the kubelet has to register")]
+    NoNode(String),
     /// The API server refused or did not answer.
     #[error("NodeInfo {name}: {attempt}")]
     Api {
@@ -39,12 +42,19 @@ pub enum PublishError {
     },
 }
 
+impl PublishError {
+    /// Whether the object went without our notice.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.code == 404)
+    }
+}
+
 /// What is needed of the Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Its name.
     pub name: String,
-    /// Its UID.
+    /// Its UID; empty while the object does not exist any more.
     pub uid: String,
     /// Its addresses, `InternalIP` first.
     pub addresses: Vec<IpAddr>,
@@ -189,6 +199,9 @@ impl Publisher {
         problems: &[Problem],
         now: &Time,
     ) -> Result<Option<NodeInfo>, PublishError> {
+        if node.uid.is_empty() {
+            return Err(PublishError::NoNode(node.name.clone()));
+        }
         let mut written = None;
         if let Some(vtep) = vtep(plan) {
             written = self.write_spec(node, have, &vtep).await?;

@@ -141,8 +141,9 @@ impl Daemon {
     fn start_around(&self, flags: &Flags, caches: &Caches, parts: &mut Parts) {
         let (node, facts) = (flags.node.clone(), self.facts.clone());
         let (client, converged) = (self.client.clone(), self.converged.subscribe());
+        let node_infos = caches.node_infos.clone();
         parts.start("reading the Node", async move {
-            node_object::follow(client, &node, facts, converged).await;
+            node_object::follow(client, &node, facts, converged, node_infos).await;
         });
         let publisher = Publisher::new(self.client.clone());
         let (facts, converged) = (self.facts.subscribe(), self.converged.subscribe());

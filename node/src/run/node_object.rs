@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use hybridnet_api::NodeInfo;
 use k8s_openapi::api::core::v1::Node;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::reconcile::Converged;
 use crate::node_info::{self, NodeFacts};
+use crate::watch::Cache;
 
 /// Addresses of nodes hardly ever change, and five thousand nodes ask.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -20,12 +22,14 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Keeps `facts` up to date, and never ends. Asks again when the addresses of the tunnel change, since those of
-/// the Node probably did too.
+/// the Node probably did too; and when this node's `NodeInfo` goes, since it goes with the Node that owns it: one
+/// that is written for an owner of the past goes again.
 pub async fn follow(
     client: Client,
     name: &str,
     facts: watch::Sender<Option<NodeFacts>>,
     mut converged: watch::Receiver<Option<Converged>>,
+    node_infos: Cache<NodeInfo>,
 ) {
     let api = Api::<Node>::all(client);
     let mut retry = FIRST_RETRY;
@@ -43,15 +47,49 @@ pub async fn follow(
                 tokio::select! {
                     () = sleep(REFRESH) => {}
                     () = other_addresses(&mut converged) => debug!("addresses changed, reading the Node again"),
+                    () = gone(&node_infos, name) => debug!("NodeInfo is gone, reading the Node again"),
                 }
                 continue;
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => {
+                if matches!(&error, kube::Error::Api(status) if status.code == 404) {
+                    forget(&facts);
+                }
+                error.to_string()
+            }
             Err(_) => format!("no answer within {} s", LONGEST_WAIT.as_secs()),
         };
         warn!(node = name, error = failure, "the Node object cannot be read");
         sleep(retry).await;
         retry = (retry * 2).min(LAST_RETRY);
+    }
+}
+
+/// The kernel goes on with what was known of the Node, which is no owner any more.
+fn forget(facts: &watch::Sender<Option<NodeFacts>>) {
+    facts.send_if_modified(|facts| match facts {
+        Some(facts) if !facts.uid.is_empty() => {
+            facts.uid.clear();
+            true
+        }
+        _ => false,
+    });
+}
+
+/// Returns when this node's `NodeInfo` is another one than now, or none: one that is written again at once is
+/// not missed.
+async fn gone(node_infos: &Cache<NodeInfo>, name: &str) {
+    let uid = || node_infos.get("", name).map(|info| info.uid());
+    let mut store = node_infos.subscribe();
+    let mut before = uid();
+    loop {
+        // We hold the sender ourselves, so it cannot be gone.
+        let _ = store.changed().await;
+        let now = uid();
+        if before.is_some() && now != before {
+            return;
+        }
+        before = now;
     }
 }
 
@@ -76,11 +114,13 @@ mod tests {
     use std::sync::Arc;
 
     use hybridnet_service::testing::{Answer, FakeApi};
+    use kube::runtime::watcher::Event;
     use serde_json::json;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::plan::plan;
-    use crate::testing::world;
+    use crate::testing::{node_info, world};
 
     #[tokio::test(start_paused = true)]
     async fn the_node_is_read_until_it_can_be_and_again_when_addresses_change() {
@@ -98,7 +138,7 @@ mod tests {
         );
         let (sender, mut facts) = watch::channel(None);
         let (converged, results) = watch::channel(None);
-        let following = follow(api.client(), "node1", sender, results);
+        let following = follow(api.client(), "node1", sender, results, Cache::default());
         let check = async {
             let first = facts.wait_for(Option::is_some).await.unwrap().clone().unwrap();
             converged.send_replace(Some(Converged {
@@ -135,5 +175,45 @@ mod tests {
             )
         );
         assert_eq!(api.requests(), ["GET /api/v1/nodes/node1"; 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_the_node_info_the_node_is_in_doubt_and_has_no_uid_until_it_is_there_again() {
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let node = |uid: &str| Answer::ok(json!({"metadata": {"name": "node1", "uid": uid}}));
+        let api = FakeApi::new(
+            move |_| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => node("u1"),
+                1 | 2 => Answer::not_found(),
+                _ => node("u2"),
+            },
+        );
+        let (sender, mut facts) = watch::channel(None);
+        let (_keep, results) = watch::channel(None);
+        let infos = Cache::default();
+        let mut info = node_info("node1", "192.168.0.1", 1);
+        info.metadata.uid = Some("i1".into());
+        infos.apply(Event::Apply(info.clone()));
+        let following = follow(api.client(), "node1", sender, results, infos.clone());
+        let check = async {
+            let mut uid = async |wanted: &str| {
+                let is_it =
+                    |facts: &Option<NodeFacts>| facts.as_ref().is_some_and(|facts| facts.uid == wanted);
+                facts.wait_for(is_it).await.unwrap();
+            };
+            uid("u1").await;
+            tokio::task::yield_now().await;
+            infos.apply(Event::Delete(info));
+            uid("").await;
+            uid("u2").await;
+        };
+
+        let begin = Instant::now();
+        tokio::select! {
+            () = check => {}
+            () = following => unreachable!("it never ends"),
+        }
+
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     }
 }
