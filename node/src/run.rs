@@ -8,6 +8,7 @@
 //! ```
 //! Nothing that is in the kernel is taken away at the end: pods must not notice (datapath spec 3.3).
 
+mod announce;
 mod machinery;
 pub mod node_object;
 pub mod publish;
@@ -150,6 +151,11 @@ impl Daemon {
         parts.start(
             "publishing the NodeInfo",
             publish::follow(publisher, caches.clone(), facts, converged),
+        );
+        let (facts, converged) = (self.facts.subscribe(), self.converged.subscribe());
+        parts.start(
+            "announcing problems",
+            announce::follow(self.client.clone(), facts, converged),
         );
         let purge = flags.vxlan_expired_neigh_caches_clear_interval;
         let (kernel, directory) = (self.kernel.clone(), caches.directory.clone());
