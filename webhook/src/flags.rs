@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, value_parser};
 use hybridnet_api::feature_gates::FeatureGates;
 use hybridnet_api::network::UnknownWord;
 use hybridnet_api::pod::go_bool;
@@ -15,7 +15,7 @@ use hybridnet_service::ports::Listen;
 #[command(name = "hybridnet-webhook", version)]
 pub struct Flags {
     /// Port of HTTPS.
-    #[arg(long, default_value_t = 9898)]
+    #[arg(long, default_value_t = 9898, value_parser = value_parser!(u16).range(1..))]
     pub port: u16,
     /// Port of plain HTTP for /healthz and /readyz; 0 is off.
     #[arg(long, default_value_t = 9897)]
@@ -125,6 +125,7 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_named() {
         for (argument, said) in [
+            ("--port=0", "--port"),
             ("--default-ip-retain=perhaps", "perhaps"),
             ("--metrics-bind-address=here", "here"),
             ("--feature-gates=Nonsense=true", "Nonsense"),
