@@ -4,7 +4,8 @@
 
 mod pods;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -38,19 +39,25 @@ impl Directory {
     /// Takes in one event of the watch of `IPInstance`s.
     pub fn apply(&self, event: &Event<PartialObjectMeta<IpInstance>>) {
         let arrived = self.write().pods.apply(event);
-        if let Some(ip) = arrived {
-            self.0
-                .arrived
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(ip);
-            self.0.news.notify_one();
-        }
+        self.arrive(arrived);
     }
 
-    /// Replaces what is known of the tunnel ends.
+    /// Replaces what is known of the tunnel ends. What is behind one whose MAC is another now has moved.
     pub fn set_vteps(&self, vteps: Vteps) {
-        self.write().vteps = vteps;
+        let mut halves = self.write();
+        let old = std::mem::replace(&mut halves.vteps, vteps);
+        let moved = halves.moved(&old);
+        drop(halves);
+        self.arrive(moved);
+    }
+
+    fn arrive(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        let mut arrived = self.0.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = arrived.len();
+        arrived.extend(addresses);
+        if arrived.len() > before {
+            self.0.news.notify_one();
+        }
     }
 
     /// The inner destination MAC of packets to `ip`, unless nobody or this node has that address.
@@ -107,6 +114,29 @@ impl Halves {
         let of_pod = || self.vteps.by_node.get(self.pods.node_of(ip)?);
         of_node.or_else(of_pod).copied()
     }
+
+    /// Addresses behind tunnel ends that have another MAC than in `old`.
+    fn moved(&self, old: &Vteps) -> Vec<IpAddr> {
+        let nodes: HashSet<_> = changed(&old.by_node, &self.vteps.by_node)
+            .map(String::as_str)
+            .collect();
+        let of_nodes = changed(&old.by_address, &self.vteps.by_address).copied();
+        if nodes.is_empty() {
+            return of_nodes.collect();
+        }
+        let is_behind = |ip: &IpAddr| self.pods.node_of(*ip).is_some_and(|node| nodes.contains(node));
+        of_nodes.chain(self.pods.addresses().filter(is_behind)).collect()
+    }
+}
+
+/// Keys of both whose values differ.
+fn changed<'a, K: Eq + Hash>(
+    old: &'a HashMap<K, Mac>,
+    new: &'a HashMap<K, Mac>,
+) -> impl Iterator<Item = &'a K> {
+    new.iter()
+        .filter(|(key, mac)| old.get(key).is_some_and(|old| old != *mac))
+        .map(|(key, _)| key)
 }
 
 /// The tunnel ends of the other nodes.
@@ -271,6 +301,34 @@ mod tests {
             .collect();
         assert_eq!(told, [("10.0.0.5".to_owned(), 3), ("10.0.0.6".to_owned(), 2)]);
         assert_eq!(directory.arrivals().now_or_never(), None, "told once");
+    }
+
+    #[tokio::test]
+    async fn what_is_behind_a_tunnel_end_with_another_mac_has_moved() {
+        let directory = directory([
+            Event::Apply(instance("x", "10-0-0-5", "b")),
+            Event::Apply(instance("x", "10-0-0-6", "c")),
+        ]);
+        directory.arrivals().await;
+        let ends = |mac| {
+            let infos = [
+                info("b", "192.168.0.2", mac),
+                info("c", "192.168.0.3", "02:00:00:00:00:03"),
+            ];
+            Vteps::of_others(&infos, "own")
+        };
+
+        directory.set_vteps(ends("02:00:00:00:00:02"));
+        assert_eq!(directory.arrivals().now_or_never(), None, "nothing is another");
+
+        directory.set_vteps(ends("02:00:00:00:00:09"));
+        let told: Vec<_> = directory
+            .arrivals()
+            .await
+            .into_iter()
+            .map(|(ip, mac)| (ip.to_string(), mac.0[5]))
+            .collect();
+        assert_eq!(told, [("10.0.0.5".to_owned(), 9), ("192.168.0.2".to_owned(), 9)]);
     }
 
     #[test]

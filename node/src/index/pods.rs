@@ -58,6 +58,12 @@ impl PodIndex {
         self.nodes.name(chosen.node & !TERMINATING)
     }
 
+    /// All addresses that are behind a node.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let v4 = self.claims.v4.keys().copied().map(IpAddr::from);
+        v4.chain(self.claims.v6.keys().copied().map(IpAddr::from))
+    }
+
     /// Whether a full list has been seen.
     pub fn is_synced(&self) -> bool {
         self.synced
