@@ -7,9 +7,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/lab
 # What needs root or a cluster is behind features, so that plain `cargo test` needs nothing.
 ROOT_FEATURES := hybridnet-tests/cluster,hybridnet-node/root-tests,hybridnet-cni/root-tests
+# Every tier selects the whole workspace: with other packages cargo unifies the features of dependencies
+# otherwise, and compiles them anew.
+ROOT_TEST := $(CARGO) test --workspace --features $(ROOT_FEATURES)
 # Several clusters at once would only slow each other down.
-CLUSTER_TEST := $(CARGO) test -p hybridnet-tests --features cluster
-CLUSTER_TEST_ARGS := -- --test-threads=1
+ONE_BY_ONE := -- --test-threads=1
 # The image that cluster tests and demo install; built by `make image`.
 export HYBRIDNET_IMAGE ?= $(abspath $(TARGET))/hybridnet.tar
 
@@ -38,10 +40,10 @@ unit: ## Unit, property and model tests: no root, no cluster
 	$(CARGO) test --workspace
 
 datapath: ## Plugin and node against this machine's kernel (root)
-	$(CARGO) test -p hybridnet-cni -p hybridnet-node --features hybridnet-cni/root-tests,hybridnet-node/root-tests
+	$(ROOT_TEST) --test netns --test cni_pod --test firewall --test kernel
 
-lab: ## Build the harness
-	@$(CARGO) build -q -p hybridnet-tests --bins
+lab: ## Build the harness, and the programs as the control-plane tier runs them
+	@$(CARGO) build -q --workspace --bins
 
 prepare: lab ## Make what clusters need: Debian packages, Kubernetes, test images (root; minutes the first time)
 	@$(LAB) prepare
@@ -49,17 +51,14 @@ prepare: lab ## Make what clusters need: Debian packages, Kubernetes, test image
 image: ## Build the image of all components as an OCI archive
 	@images/build.sh $(HYBRIDNET_IMAGE)
 
-programs:
-	$(CARGO) build -p hybridnet-operator -p hybridnet-webhook -p hybridnet-node -p hybridnet-cni --bins
-
 harness: prepare ## The cluster harness itself (root)
-	$(CLUSTER_TEST) --test harness $(CLUSTER_TEST_ARGS)
+	$(ROOT_TEST) --test harness $(ONE_BY_ONE)
 
-control-plane: prepare programs ## Manager and webhook against a real API server (root)
-	$(CLUSTER_TEST) --test control_plane $(CLUSTER_TEST_ARGS)
+control-plane: prepare ## Manager and webhook against a real API server (root)
+	$(ROOT_TEST) --test control_plane $(ONE_BY_ONE)
 
 cluster: prepare image ## Real pods on a real cluster, installed by our chart (root)
-	$(CLUSTER_TEST) --test cluster $(CLUSTER_TEST_ARGS)
+	$(ROOT_TEST) --test cluster $(ONE_BY_ONE)
 	@$(LAB) down --all
 
 compare: prepare image ## Figures: pods' start beside the plain plugins, memory, image size (root)
@@ -76,5 +75,5 @@ test: fmt lab ## Every tier (root)
 	echo; grep -E '^ +Running |^test result|^test .* FAILED' $(TARGET)/test.log || true; \
 	exit $$status
 
-.PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image programs harness \
+.PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image harness \
 	control-plane cluster compare test
