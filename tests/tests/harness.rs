@@ -14,10 +14,22 @@ use hybridnet_tests::wait::until_blocking;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// A cluster of this run: another run of the tests may be under way.
+fn cluster_of_this_run(what: &str) -> Result<State> {
+    State::of(&format!("hyt-{what}-{}", std::process::id()))
+}
+
 /// A process that holds a cluster of one node.
 fn hold(prefix: &str) -> Result<Child> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["--name", prefix, "hold"])
+    // A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+    let mut child = Command::new("env")
+        .args([
+            "--default-signal=INT",
+            env!("CARGO_BIN_EXE_lab"),
+            "--name",
+            prefix,
+            "hold",
+        ])
         .stdout(Stdio::piped())
         .spawn()?;
     let mut line = String::new();
@@ -46,7 +58,7 @@ fn gone(state: &State) -> Result<()> {
 #[test]
 fn pods_of_a_cluster_with_the_plain_plugins_reach_each_other_in_both_families() -> Result<()> {
     runtime().block_on(async {
-        let prefix = "hyt-harness-pods";
+        let prefix = format!("hyt-pods-{}", std::process::id());
         let cluster = Cluster::builder()
             .prefix(prefix)
             .nodes(2)
@@ -92,7 +104,7 @@ fn pods_of_a_cluster_with_the_plain_plugins_reach_each_other_in_both_families() 
 
 #[test]
 fn clusters_beside_each_other_end_with_their_owners_and_leave_nothing() -> Result<()> {
-    let (interrupted, killed) = (State::of("hyt-harness-int")?, State::of("hyt-harness-kill")?);
+    let (interrupted, killed) = (cluster_of_this_run("int")?, cluster_of_this_run("kill")?);
     let mut first = hold(interrupted.prefix())?;
     let mut second = hold(killed.prefix())?;
 
@@ -106,7 +118,7 @@ fn clusters_beside_each_other_end_with_their_owners_and_leave_nothing() -> Resul
 
 #[test]
 fn a_cluster_that_lost_its_owner_and_its_keeper_is_ended_by_down() -> Result<()> {
-    let state = State::of("hyt-harness-down")?;
+    let state = cluster_of_this_run("down")?;
     let mut holder = hold(state.prefix())?;
     let keeper = state.processes("keeper").pop().context("a keeper")?;
     keeper.end()?;
@@ -127,7 +139,7 @@ fn a_cluster_that_lost_its_owner_and_its_keeper_is_ended_by_down() -> Result<()>
 
 #[test]
 fn a_test_that_panics_leaves_nothing() -> Result<()> {
-    let state = State::of("hyt-harness-panic")?;
+    let state = cluster_of_this_run("panic")?;
     let name = state.prefix().to_owned();
 
     let panicked = std::thread::spawn(move || {
