@@ -51,7 +51,7 @@ fn a_hundred_pods_come_and_go_without_a_trace() {
                 let left: Vec<_> = traces(cluster)
                     .await?
                     .into_iter()
-                    .filter(|trace| trace.contains("hybr"))
+                    .filter(|trace| trace.contains("link hybr"))
                     .collect();
                 Ok(if left.is_empty() {
                     Ok(())
