@@ -14,7 +14,7 @@ use crate::progress::{say, step};
 /// The ranges of the first network in tests and demo.
 pub const PODS_V4: &str = "10.42.0.0/16";
 /// The same for IPv6.
-pub const PODS_V6: &str = "fd00:10:42::/64";
+pub const PODS_V6: &str = "fd00:10:42::/112";
 
 /// An archive of our image: the one that `HYBRIDNET_IMAGE` names, or built from this checkout.
 pub fn image() -> Result<PathBuf> {

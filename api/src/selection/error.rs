@@ -1,7 +1,7 @@
 //! Why no network can be chosen for a pod.
 
 use crate::NetworkType;
-use crate::names::annotation::{IP_FAMILY, SPECIFIED_NETWORK, SPECIFIED_SUBNET};
+use crate::names::annotation::{IP_FAMILY, NETWORK_TYPE, SPECIFIED_NETWORK, SPECIFIED_SUBNET};
 use crate::network::UnknownWord;
 
 use super::PodFamily;
@@ -95,7 +95,7 @@ pub enum SelectionError {
         actual: NetworkType,
     },
     /// Not a type.
-    #[error(transparent)]
+    #[error("{NETWORK_TYPE}: {0}")]
     UnknownType(#[from] UnknownWord),
     /// The network object itself is wrong.
     #[error("network {network:?} cannot be used: {source}")]

@@ -34,7 +34,7 @@ fn pods_with_unknown_or_contradictory_annotations_are_refused_in_words() {
         for (annotations, words) in [
             (
                 format!("{key}/network-type: sideways"),
-                vec!["sideways", "Overlay"],
+                vec!["network-type", "sideways", "Overlay"],
             ),
             (format!("{key}/ip-family: IPv5"), vec!["IPv5", "DualStack"]),
             (format!("{key}/specified-network: nowhere"), vec!["nowhere"]),
