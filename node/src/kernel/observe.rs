@@ -4,7 +4,7 @@ use ipnetwork::IpNetwork;
 
 use super::names::TABLE_MAIN;
 use super::state::{self, Family, Kind, State, Way};
-use crate::view::{Address, DefaultRoute, Link, LinkKind, Machine};
+use crate::view::{DefaultRoute, Link, LinkKind, Machine};
 
 /// Reads when this says that IPv6 was switched off; without IPv6 it does not exist.
 pub(super) const IPV6_SWITCH: &str = "net/ipv6/conf/all/disable_ipv6";
@@ -15,7 +15,7 @@ pub(super) fn machine(state: &State) -> Machine {
     links.sort_by_key(|link| link.index);
     Machine {
         links,
-        addresses: state.addresses.iter().map(address).collect(),
+        addresses: state.addresses.clone(),
         default_routes: state.routes.iter().filter_map(default_route).collect(),
         ipv6_usable: state
             .sysctls
@@ -38,16 +38,6 @@ fn link(name: &str, held: &state::Link) -> Link {
             Kind::Vxlan(_) => LinkKind::Vxlan,
             Kind::Other => LinkKind::Other,
         },
-    }
-}
-
-fn address(held: &state::Address) -> Address {
-    Address {
-        link: held.link.clone(),
-        ip: held.ip,
-        global_scope: held.global_scope,
-        no_prefix_route: held.no_prefix_route,
-        unfit: held.unfit,
     }
 }
 

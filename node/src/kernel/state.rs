@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use crate::mac::Mac;
+pub use crate::view::Address;
 
 /// The part of this network namespace that plans are about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,21 +83,6 @@ pub struct Tunnel {
     pub local: Option<IpAddr>,
     /// Something is set that we never set: a group or remote, group policies, metadata mode.
     pub strange: bool,
-}
-
-/// An address of a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// Name of the link.
-    pub link: String,
-    /// Address with prefix length, host bits kept.
-    pub ip: IpNetwork,
-    /// Whether its scope is universe.
-    pub global_scope: bool,
-    /// Without a route for its prefix.
-    pub no_prefix_route: bool,
-    /// Deprecated, tentative, duplicate or temporary.
-    pub unfit: bool,
 }
 
 /// A permanent entry of a VXLAN link's forwarding table.
