@@ -6,10 +6,12 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Extensions, Server};
+use actix_web::body::BoxBody;
+use actix_web::dev::{Extensions, Server, ServiceRequest, ServiceResponse};
 use actix_web::error::{InternalError, JsonPayloadError};
 use actix_web::http::StatusCode;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, HttpResponse, HttpServer, web};
 use hybridnet_api::cni::{ADD_PATH, AddResponse, DEL_PATH, PodRequest};
 use tracing::warn;
 
@@ -54,6 +56,7 @@ pub fn serve<C: Cluster, N: PodNetwork>(
         App::new()
             .app_data(data.clone())
             .app_data(json())
+            .wrap(from_fn(only_root))
             .service(web::resource(ADD_PATH).route(web::post().to(add::<C, N>)))
             .service(web::resource(DEL_PATH).route(web::post().to(del::<C, N>)))
     };
@@ -78,13 +81,9 @@ pub fn serve<C: Cluster, N: PodNetwork>(
 }
 
 async fn add<C: Cluster, N: PodNetwork>(
-    request: HttpRequest,
     server: web::Data<CniServer<C, N>>,
     body: web::Json<PodRequest>,
 ) -> HttpResponse {
-    if let Some(response) = stranger(&request) {
-        return response;
-    }
     match server.into_inner().add(body.into_inner()).await {
         Ok(response) => HttpResponse::Ok().json(response),
         Err(refusal) => answer(&refusal),
@@ -92,13 +91,9 @@ async fn add<C: Cluster, N: PodNetwork>(
 }
 
 async fn del<C: Cluster, N: PodNetwork>(
-    request: HttpRequest,
     server: web::Data<CniServer<C, N>>,
     body: web::Json<PodRequest>,
 ) -> HttpResponse {
-    if let Some(response) = stranger(&request) {
-        return response;
-    }
     match server.del(&body).await {
         Ok(()) => HttpResponse::NoContent().finish(),
         Err(refusal) => answer(&refusal),
@@ -106,16 +101,17 @@ async fn del<C: Cluster, N: PodNetwork>(
 }
 
 /// The file's mode keeps others out; this holds when somebody changes it.
-fn stranger(request: &HttpRequest) -> Option<HttpResponse> {
+async fn only_root(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Peer(user) = request.conn_data::<Peer>().copied().unwrap_or(Peer(None));
     if user == Some(0) {
-        return None;
+        return next.call(request).await;
     }
     warn!(?user, "request of a user other than root refused");
-    Some(refused(
-        StatusCode::FORBIDDEN,
-        "only root may ask for networks of pods".to_owned(),
-    ))
+    let refusal = "only root may ask for networks of pods".to_owned();
+    Ok(request.into_response(refused(StatusCode::FORBIDDEN, refusal)))
 }
 
 fn answer(refusal: &Refusal) -> HttpResponse {

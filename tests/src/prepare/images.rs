@@ -15,9 +15,9 @@ use crate::process::run;
 use crate::progress::step;
 
 /// What the kubelets' runtime keeps a pod's namespaces with.
-pub const SANDBOX: &str = "registry.k8s.io/pause:3.10";
+pub const SANDBOX: &str = "localhost/pause:1";
 /// The test pod: busybox, and our `peer`.
-pub const PEER: &str = "docker.io/library/peer:1";
+pub const PEER: &str = "localhost/peer:1";
 
 /// Builds the program of the test pods: static, of the standard library alone, so one call of rustc.
 pub fn peer() -> Result<PathBuf> {
@@ -56,6 +56,7 @@ pub fn archives(peer: &Path) -> Result<Vec<PathBuf>> {
     let busybox = fs::read("/bin/busybox").context("read /bin/busybox")?;
     let mut hash = Sha256::new_with_prefix(&program);
     hash.update(&busybox);
+    hash.update([SANDBOX, PEER].concat());
     let key = short(hash);
     let (sandbox, tools) = (
         paths::cache()?.join(format!("pause-{key}.tar")),
