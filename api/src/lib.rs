@@ -9,6 +9,10 @@ pub mod cni;
 #[cfg(feature = "crd")]
 pub mod address;
 #[cfg(feature = "crd")]
+pub mod allowance;
+#[cfg(feature = "crd")]
+pub mod duration;
+#[cfg(feature = "crd")]
 pub mod feature_gates;
 #[cfg(feature = "crd")]
 pub mod generated;

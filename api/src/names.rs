@@ -3,7 +3,9 @@
 
 /// API group of Network, Subnet, `IPInstance` and `NodeInfo`.
 pub const GROUP: &str = "networking.alibaba.com";
-/// The only version of [`GROUP`].
+/// API group of the objects that other clusters are known by.
+pub const MULTICLUSTER_GROUP: &str = "multicluster.alibaba.com";
+/// The only version of [`GROUP`] and [`MULTICLUSTER_GROUP`].
 pub const VERSION: &str = "v1";
 
 /// Lease that the managers, old and new, elect their leader by.
@@ -29,6 +31,13 @@ pub mod annotation {
     pub const IP_RETAIN: &str = "networking.alibaba.com/ip-retain";
     /// `"true"` once the mutating webhook has filled in the pod's network annotations.
     pub const HANDLED_BY_WEBHOOK: &str = "networking.alibaba.com/handled-by-webhook";
+    /// On a Namespace: how many addresses it may hold, a whole number. See [`crate::allowance`].
+    pub const ADDRESS_LIMIT: &str = "networking.alibaba.com/address-limit";
+    /// On a workload: for how long the addresses of ordinals that it does not have any more are kept, a
+    /// duration as Go writes it. See [`crate::duration`].
+    pub const RETAINED_IP_TTL: &str = "networking.alibaba.com/retained-ip-ttl";
+    /// On a Service: its endpoints in other clusters count too, a Go boolean.
+    pub const GLOBAL_SERVICE: &str = "networking.alibaba.com/global-service";
     /// Addresses of the pod for felix, joined by commas.
     pub const CALICO_POD_IPS: &str = "cni.projectcalico.org/podIPs";
 }
@@ -49,6 +58,10 @@ pub mod label {
     pub const POD_UID: &str = "networking.alibaba.com/pod-uid";
     /// `KubeVirt` `VirtualMachine` of an `IPInstance`.
     pub const VM: &str = "networking.alibaba.com/vm";
+    /// `RemoteCluster` that an object was copied from.
+    pub const CLUSTER: &str = "networking.alibaba.com/cluster";
+    /// The same on a `RemoteEndpointSlice` and the `EndpointSlice` made from it.
+    pub const REMOTE_CLUSTER: &str = "networking.alibaba.com/remote-cluster";
     /// On a Node: it has an underlay network.
     pub const UNDERLAY_ATTACHMENT: &str = "networking.alibaba.com/underlay-network-attachment";
     /// On a Node: it has an overlay network.
@@ -79,6 +92,8 @@ pub mod finalizer {
     pub const IP_ALLOCATED: &str = "networking.alibaba.com/ip-allocated";
     /// Set by some builds of the Go project on Networks and Subnets: taken away on deletion, never added.
     pub const METRICS_REGISTERED: &str = "networking.alibaba.com/metrics-registered";
+    /// On a `RemoteCluster` until the manager has left the other cluster alone.
+    pub const MANAGER_RUNTIME_REGISTERED: &str = "multicluster.alibaba.com/manager-runtime-registered";
 }
 
 /// Value of [`label::VERSION`].

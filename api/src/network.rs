@@ -95,12 +95,12 @@ pub struct NetworkSpec {
         .message("use VLAN, BGP, VXLAN or GlobalBGP; absent means the default of the type"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    /// Settings of BGP networks.
+    /// Routers of BGP networks, and who may use the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<NetworkConfig>,
 }
 
-/// Settings that only some modes have.
+/// Settings beside type and mode.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkConfig {
@@ -111,6 +111,14 @@ pub struct NetworkConfig {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub bgp_peers: Vec<BgpPeer>,
+    /// Namespaces whose pods may get new addresses here, by name; absent or empty means all of them. What a
+    /// pod already holds stays its own.
+    #[serde(
+        default,
+        deserialize_with = "nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub allowed_namespaces: Vec<String>,
 }
 
 /// One BGP neighbour of every node of the network.
@@ -329,6 +337,13 @@ impl fmt::Display for NetworkMode {
 }
 
 impl NetworkSpec {
+    /// Namespaces that may get new addresses; none means all.
+    pub fn allowed_namespaces(&self) -> &[String] {
+        self.config
+            .as_ref()
+            .map_or(&[], |config| config.allowed_namespaces.as_slice())
+    }
+
     /// The effective type: absent or empty means Underlay.
     pub fn network_type(&self) -> Result<NetworkType, UnknownWord> {
         match self.type_.as_deref() {

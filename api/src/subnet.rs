@@ -91,6 +91,24 @@ pub struct AddressRange {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub exclude_ips: Vec<String>,
+    /// As `reservedIPs`, whole ranges: each `first-last`, both included, or a CIDR. Release 0.8.9 of the Go
+    /// project does not know them.
+    #[serde(
+        default,
+        rename = "reservedIPRanges",
+        deserialize_with = "nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub reserved_ip_ranges: Vec<String>,
+    /// As `excludeIPs`, whole ranges: each `first-last`, both included, or a CIDR. Release 0.8.9 of the Go
+    /// project does not know them.
+    #[serde(
+        default,
+        rename = "excludeIPRanges",
+        deserialize_with = "nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub exclude_ip_ranges: Vec<String>,
 }
 
 /// Switches of a subnet.
@@ -116,6 +134,14 @@ pub struct SubnetConfig {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub allow_subnets: Vec<String>,
+    /// Namespaces whose pods may get new addresses here, by name; absent or empty means all of them. What a
+    /// pod already holds stays its own.
+    #[serde(
+        default,
+        deserialize_with = "nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub allowed_namespaces: Vec<String>,
 }
 
 /// What the manager found out about a subnet.
@@ -155,6 +181,13 @@ impl SubnetSpec {
             .as_ref()
             .and_then(|config| config.private)
             .unwrap_or(false)
+    }
+
+    /// Namespaces that may get new addresses; none means all.
+    pub fn allowed_namespaces(&self) -> &[String] {
+        self.config
+            .as_ref()
+            .map_or(&[], |config| config.allowed_namespaces.as_slice())
     }
 
     /// Whether traffic that leaves the overlay is masqueraded.

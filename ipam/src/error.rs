@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use hybridnet_api::address::{Family, RangeError};
+use hybridnet_api::names::annotation::ADDRESS_LIMIT;
 use hybridnet_api::selection::PodFamily as Families;
 
 /// A Subnet that is left out of its network until it is changed.
@@ -175,5 +176,34 @@ pub enum Error {
         ip: IpAddr,
         /// Who has it, and how.
         holder: String,
+    },
+    /// The namespace has as many as it may have.
+    #[error(
+        "namespace {namespace} may hold {limit} addresses, has {held} and asks for {asked} more: raise its annotation \
+         {ADDRESS_LIMIT}, or delete pods or retained IPInstances"
+    )]
+    NamespaceLimit {
+        /// The namespace of the pod.
+        namespace: String,
+        /// How many it may hold.
+        limit: u64,
+        /// How many it holds, also retained ones and those that are being written.
+        held: u64,
+        /// How many it asks for in addition.
+        asked: u64,
+    },
+    /// The network or the named subnet is for other namespaces.
+    #[error(
+        "network {network}: {} allows no new addresses to namespace {namespace}: add it to spec.config.allowedNamespaces \
+         there, or name another one",
+        match subnet { Some(subnet) => format!("subnet {subnet}"), None => "it".to_owned() }
+    )]
+    NamespaceNotAllowed {
+        /// The network asked for.
+        network: String,
+        /// The subnet asked for; absent when the network itself is for others.
+        subnet: Option<String>,
+        /// The namespace of the pod.
+        namespace: String,
     },
 }

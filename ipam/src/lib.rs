@@ -53,6 +53,7 @@
 //!     families: Families::Ipv4Only,
 //!     subnets: vec![],
 //!     claimant: Claimant { namespace: "default".into(), pod: "web-1".into(), pod_uid: "77ab".into() },
+//!     limit: None,
 //! })?;
 //! let address = &reservation.addresses()[0];
 //! assert_eq!((address.ip.to_string().as_str(), address.prefix_len), ("100.10.0.2", 24));

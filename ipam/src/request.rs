@@ -26,6 +26,8 @@ pub struct Request {
     pub subnets: Vec<String>,
     /// For whom.
     pub claimant: Claimant,
+    /// How many addresses the claimant's namespace may hold after this; absent means any number.
+    pub limit: Option<u64>,
 }
 
 /// Particular addresses: retained ones, or those of an `ip-pool`.
@@ -41,6 +43,9 @@ pub struct Assignment {
     pub force: bool,
     /// For whom.
     pub claimant: Claimant,
+    /// How many addresses the claimant's namespace may hold after this; absent means any number. Those that
+    /// the namespace already holds do not count again.
+    pub limit: Option<u64>,
 }
 
 /// One particular address.

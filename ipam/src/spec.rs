@@ -9,6 +9,8 @@ pub struct NetworkSpec {
     pub name: String,
     /// `spec.netID`: what subnets without their own inherit.
     pub net_id: Option<i32>,
+    /// `spec.config.allowedNamespaces`: who may get new addresses; none means all.
+    pub allowed_namespaces: Vec<String>,
     /// `status.lastAllocatedSubnet`: where the search for an IPv4 subnet starts after a restart.
     pub last_allocated_subnet: Option<String>,
     /// `status.lastAllocatedIPv6Subnet`: the same for IPv6.
@@ -28,6 +30,8 @@ pub struct SubnetSpec {
     pub range: AddressRange,
     /// `spec.config.private`.
     pub private: bool,
+    /// `spec.config.allowedNamespaces`: who may get new addresses; none means all.
+    pub allowed_namespaces: Vec<String>,
     /// `status.lastAllocatedIP`: where the search for an address goes on after a restart.
     pub last_allocated: Option<String>,
 }

@@ -34,7 +34,11 @@ pub async fn update(admission: &Admission, request: &Request) -> Answer {
         return Ok(Allowed::default());
     }
     let network = parent(admission, &new).await?;
-    rules::update(&old, &new, network.as_ref()).map_err(|fault| match &fault {
+    let beside = rules::Surroundings {
+        network: network.as_ref(),
+        ..rules::Surroundings::default()
+    };
+    rules::update(&old, &new, &beside).map_err(|fault| match &fault {
         SubnetFault::NoNetwork(_) => Refusal::errored(text(&new, &fault)),
         _ => denied(&new, &fault),
     })?;

@@ -192,8 +192,29 @@ pub fn conflict(subnet: &Subnet, other: &Subnet) -> Option<SubnetFault> {
     })
 }
 
+/// What is beside a subnet that changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings<'a> {
+    /// Its Network, if it exists.
+    pub network: Option<&'a Network>,
+    /// All Subnets; the one that is judged is passed over. Only read when [`changes_addresses`].
+    pub others: &'a [Subnet],
+    /// The `IPInstance`s of the subnet, also reserved and terminating ones. Only read when
+    /// [`changes_addresses`].
+    pub held: &'a [IpInstance],
+}
+
+/// Whether an update changes which addresses pods can have: only then must other subnets and the addresses
+/// in use be known.
+pub fn changes_addresses(old: &Subnet, new: &Subnet) -> bool {
+    let (old, new) = (&old.spec.range, &new.spec.range);
+    (&old.start, &old.end, &old.exclude_ips, &old.exclude_ip_ranges)
+        != (&new.start, &new.end, &new.exclude_ips, &new.exclude_ip_ranges)
+}
+
 /// Whether a subnet may change. What was stored before a rule existed may stay, and may be deleted.
-pub fn update(old: &Subnet, new: &Subnet, network: Option<&Network>) -> Result<(), SubnetFault> {
+pub fn update(old: &Subnet, new: &Subnet, beside: &Surroundings<'_>) -> Result<(), SubnetFault> {
+    let network = beside.network;
     if old.spec == new.spec || new.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }

@@ -233,6 +233,13 @@ fn the_widest_prefixes_are_compared_at_once() {
     );
 }
 
+fn within(network: Option<&Network>) -> Surroundings<'_> {
+    Surroundings {
+        network,
+        ..Surroundings::default()
+    }
+}
+
 fn old() -> Subnet {
     let range = json!({"version": "4", "cidr": "10.0.0.0/24", "start": "10.0.0.10", "end": "10.0.0.99",
         "gateway": "10.0.0.1", "excludeIPs": ["10.0.0.20", "10.0.0.21"]});
@@ -243,7 +250,7 @@ fn changed(change: impl Fn(&mut Value)) -> Result<(), String> {
     let old = old();
     let mut spec = serde_json::to_value(&old.spec).unwrap();
     change(&mut spec);
-    update(&old, &with("s", spec), Some(&vxlan())).map_err(|fault| fault.to_string())
+    update(&old, &with("s", spec), &within(Some(&vxlan()))).map_err(|fault| fault.to_string())
 }
 
 #[test]
@@ -300,23 +307,23 @@ fn a_vlan_id_stays() {
             json!({"network": "n", "range": v4("10.0.0.0/24"), "netID": id}),
         )
     };
-    let fault = update(&at(5), &at(6), Some(&vlan(None)));
+    let fault = update(&at(5), &at(6), &within(Some(&vlan(None))));
     assert_eq!(fault, Err(SubnetFault::Changed("netID")));
 }
 
 #[test]
 fn what_is_as_it_was_or_is_being_deleted_is_not_judged() {
-    assert_eq!(update(&old(), &old(), None), Ok(()));
+    assert_eq!(update(&old(), &old(), &within(None)), Ok(()));
     let mut terminating = subnet("s", "other", v4("x"));
     terminating.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).ok();
-    assert_eq!(update(&old(), &terminating, None), Ok(()));
+    assert_eq!(update(&old(), &terminating, &within(None)), Ok(()));
     let private = with(
         "s",
         json!({"network": "n", "range": v4("10.0.0.0/24"), "config": {"private": true}}),
     );
     let plain = subnet("s", "n", v4("10.0.0.0/24"));
     assert_eq!(
-        update(&plain, &private, None),
+        update(&plain, &private, &within(None)),
         Err(SubnetFault::NoNetwork("n".to_owned()))
     );
 }
@@ -328,7 +335,7 @@ fn a_stored_range_of_the_wrong_family_may_stay_but_not_come_in() {
         "s",
         json!({"network": "n", "range": v6("10.0.0.0/24"), "config": {"private": true}}),
     );
-    assert_eq!(update(&bad, &private, Some(&vxlan())), Ok(()));
+    assert_eq!(update(&bad, &private, &within(Some(&vxlan()))), Ok(()));
     assert!(check(&bad, Some(&vxlan())).is_err());
 }
 

@@ -138,6 +138,7 @@ impl Cluster {
             families,
             subnets: subnets.iter().map(ToString::to_string).collect(),
             claimant: claimant(pod),
+            limit: None,
         })
     }
 
@@ -174,6 +175,7 @@ impl Cluster {
             addresses: addresses.iter().map(wanted).collect(),
             force,
             claimant: claimant(pod),
+            limit: None,
         })
     }
 

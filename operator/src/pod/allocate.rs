@@ -184,6 +184,7 @@ fn request(choice: &Choice, pod: &Pod, bound: &[Arc<IpInstance>]) -> Option<Requ
             pod: pod.name_any(),
             pod_uid: pod.uid().to_owned(),
         },
+        ..Request::default()
     })
 }
 

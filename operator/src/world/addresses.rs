@@ -290,6 +290,7 @@ fn network_spec(network: &Network) -> NetworkSpec {
     NetworkSpec {
         name: network.name_any(),
         net_id: network.spec.net_id,
+        allowed_namespaces: network.spec.allowed_namespaces().to_vec(),
         last_allocated_subnet: last(status.map(|status| &status.last_allocated_subnet)),
         last_allocated_ipv6_subnet: last(status.map(|status| &status.last_allocated_ipv6_subnet)),
     }
@@ -303,6 +304,7 @@ fn subnet_spec(subnet: &Subnet) -> SubnetSpec {
         net_id: subnet.spec.net_id,
         range: subnet.spec.range.clone(),
         private: subnet.spec.is_private(),
+        allowed_namespaces: subnet.spec.allowed_namespaces().to_vec(),
         last_allocated: last.filter(|ip| !ip.is_empty()).cloned(),
     }
 }
