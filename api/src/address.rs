@@ -8,6 +8,7 @@
 mod blocks;
 mod family;
 mod interval;
+mod interval_set;
 mod name;
 mod range;
 
@@ -19,6 +20,7 @@ use ipnetwork::IpNetwork;
 pub use blocks::{BlocksError, excluded_blocks};
 pub use family::{Family, number};
 pub use interval::{Interval, gaps, merged};
+pub use interval_set::IntervalSet;
 pub use name::{from_object_name, object_name};
 pub use range::{ParsedRange, RangeError, capacity};
 

@@ -63,7 +63,7 @@ fn claimable(
     };
     let fresh = || assignment.claimant.owner_of(object_name(ip), String::new());
     let owner = match network.held.get(&ip) {
-        None if subnet.range.reserved.contains(&number(ip)) && !assignment.force => {
+        None if subnet.range.reserved.contains(number(ip)) && !assignment.force => {
             return Err(refuse("on the subnet's list reservedIPs".to_owned()));
         }
         None => fresh(),

@@ -77,6 +77,7 @@ mod pool;
 mod request;
 mod spec;
 mod subnet;
+mod unseen;
 mod usage;
 
 pub use error::{Error, Fault, SubnetError};

@@ -43,7 +43,7 @@ impl Subnet {
             Some(old) if old.range.family() == family => old.pool.cursor,
             _ => Cursor::default(),
         };
-        let allocatable: Intervals = range.free().into_iter().collect();
+        let allocatable: Intervals = range.free().iter().collect();
         let last = spec.last_allocated.as_deref().and_then(parse_ip);
         let last = last.filter(|ip| Family::of(*ip) == family).map(number);
         cursor.restrict(last, |at| allocatable.contains(*at));

@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::family::{Family, number};
 use super::interval::{Interval, gaps, merged};
+use super::range::entry;
 use super::{parse_cidr, parse_ip};
 use crate::subnet::AddressRange;
 
@@ -18,6 +19,9 @@ pub enum BlocksError {
     /// Not an address.
     #[error("{0:?} in spec.range is not an IP address")]
     NotAnAddress(String),
+    /// Neither `first-last` nor a prefix.
+    #[error("{0:?} in spec.range.excludeIPRanges is not a range")]
+    NotARange(String),
     /// Starts or ends elsewhere, or ends before it starts.
     #[error("spec.range {start} to {end} is not a range inside {cidr}")]
     NotInside {
@@ -63,6 +67,10 @@ pub fn excluded_blocks<'a>(
         let ip = address(text)?;
         let inside = Family::of(ip) == family && whole.contains(number(ip));
         blocked.extend(inside.then(|| Interval::single(number(ip))));
+    }
+    for text in ranges.iter().flat_map(|range| &range.exclude_ip_ranges) {
+        let (of, interval) = entry(text).ok_or_else(|| BlocksError::NotARange(text.clone()))?;
+        blocked.extend(interval.intersection(whole).filter(|_| of == family));
     }
     Ok(merged(blocked)
         .into_iter()
@@ -186,6 +194,15 @@ mod tests {
                 ".0/26", ".64/27", ".96/30", ".120/31", ".160/32", ".201/32", ".202/31", ".204/30", ".224/27"
             ]
         );
+        three[0].exclude_ip_ranges = vec!["192.168.3.101-192.168.3.127".to_owned(), "fd00::/64".to_owned()];
+        three[2].exclude_ip_ranges = vec!["192.168.3.208/29".to_owned()];
+        assert_eq!(
+            blocks(&three),
+            [
+                ".0/26", ".64/27", ".96/30", ".101/32", ".102/31", ".104/29", ".112/28", ".160/32",
+                ".201/32", ".202/31", ".204/30", ".208/29", ".224/27"
+            ]
+        );
         let single = AddressRange {
             cidr: "192.168.3.100/32".to_owned(),
             exclude_ips: vec!["192.168.3.100".to_owned()],
@@ -236,6 +253,15 @@ mod tests {
         assert_eq!(
             excluded_blocks([&range]),
             Err(BlocksError::NotAnAddress("x".to_owned()))
+        );
+        let range = AddressRange {
+            exclude_ips: Vec::new(),
+            exclude_ip_ranges: vec!["192.168.3.9".to_owned()],
+            ..range
+        };
+        assert_eq!(
+            excluded_blocks([&range]),
+            Err(BlocksError::NotARange("192.168.3.9".to_owned()))
         );
     }
 

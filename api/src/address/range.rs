@@ -1,13 +1,19 @@
 //! A subnet's range, read from the user's texts and checked in the order of the original's
 //! `ValidateAddressRange` (control-plane spec 1.6): the first fault wins.
 
-use std::collections::BTreeSet;
+mod error;
+mod read;
+
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+pub use error::RangeError;
+use read::{Field, cidr, inside, list, optional};
+
 use super::family::{Family, number};
-use super::interval::{Interval, gaps};
+use super::interval::Interval;
+use super::interval_set::IntervalSet;
 use super::{parse_cidr, parse_ip};
 use crate::subnet::AddressRange;
 
@@ -23,89 +29,9 @@ pub struct ParsedRange {
     /// The gateway.
     pub gateway: Option<u128>,
     /// Addresses that are given on demand only.
-    pub reserved: BTreeSet<u128>,
+    pub reserved: IntervalSet,
     /// Addresses that are never given.
-    pub excluded: BTreeSet<u128>,
-}
-
-/// What is wrong with a range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RangeError {
-    /// Neither 4 nor 6.
-    #[error("spec.range.version {0:?} is not supported: use \"4\" or \"6\"")]
-    Version(String),
-    /// Not an address.
-    #[error("{field} {value:?} is not an IP address")]
-    NotAnAddress {
-        /// Where it stands.
-        field: &'static str,
-        /// What stands there.
-        value: String,
-    },
-    /// Not a prefix.
-    #[error("spec.range.cidr {0:?} is not a CIDR: write it as 10.0.0.0/16 or fd00::/64")]
-    NotACidr(String),
-    /// Not the first address of the prefix.
-    #[error("spec.range.cidr {value:?} has bits behind its prefix: write {proper}")]
-    HostBits {
-        /// What stands there.
-        value: String,
-        /// What probably was meant.
-        proper: IpNetwork,
-    },
-    /// A single address.
-    #[error("spec.range.cidr {value:?} is a single address: use a prefix length of at most {most}")]
-    SingleAddress {
-        /// What stands there.
-        value: String,
-        /// The longest prefix.
-        most: u8,
-    },
-    /// Not in the prefix.
-    #[error("{field} {value:?} is not in spec.range.cidr {cidr}")]
-    Outside {
-        /// Where it stands.
-        field: &'static str,
-        /// What stands there.
-        value: String,
-        /// The prefix.
-        cidr: IpNetwork,
-    },
-    /// The end comes before the start.
-    #[error("spec.range.start {start} is after spec.range.end {end}: no address is available")]
-    Empty {
-        /// First address, given or by default.
-        start: IpAddr,
-        /// Last address, given or by default.
-        end: IpAddr,
-    },
-    /// The gateway is of the other family.
-    #[error("spec.range.gateway {value:?} is not an {family} address, as spec.range.version says")]
-    GatewayFamily {
-        /// What stands there.
-        value: String,
-        /// Of the range.
-        family: Family,
-    },
-    /// The prefix is of the other family.
-    #[error(
-        "spec.range.cidr {cidr} is not {family}, as spec.range.version says: use version {:?}",
-        Family::of(cidr.ip()).version()
-    )]
-    CidrFamily {
-        /// The prefix.
-        cidr: IpNetwork,
-        /// Of the range.
-        family: Family,
-    },
-    /// Nothing would be left beside network and broadcast address.
-    #[error("spec.range.cidr {cidr} is too small: use a prefix length of at most {most}")]
-    TooSmall {
-        /// The prefix.
-        cidr: IpNetwork,
-        /// The longest prefix.
-        most: u8,
-    },
+    pub excluded: IntervalSet,
 }
 
 impl ParsedRange {
@@ -133,8 +59,16 @@ impl ParsedRange {
             return Err(RangeError::GatewayFamily { value, family });
         }
         inside(cidr, gateway)?;
-        let reserved = all_inside(cidr, "spec.range.reservedIPs", &range.reserved_ips)?;
-        let excluded = all_inside(cidr, "spec.range.excludeIPs", &range.exclude_ips)?;
+        let reserved = list(
+            cidr,
+            ("spec.range.reservedIPs", &range.reserved_ips),
+            ("spec.range.reservedIPRanges", &range.reserved_ip_ranges),
+        )?;
+        let excluded = list(
+            cidr,
+            ("spec.range.excludeIPs", &range.exclude_ips),
+            ("spec.range.excludeIPRanges", &range.exclude_ip_ranges),
+        )?;
         if Family::of(cidr.ip()) != family {
             return Err(RangeError::CidrFamily { cidr, family });
         }
@@ -191,21 +125,26 @@ impl ParsedRange {
     /// Whether an address can belong to a pod at all: in the interval, not the gateway, not excluded.
     pub fn contains(&self, number: u128) -> bool {
         let within = self.interval().is_some_and(|interval| interval.contains(number));
-        within && self.gateway != Some(number) && !self.excluded.contains(&number)
+        within && self.gateway != Some(number) && !self.excluded.contains(number)
+    }
+
+    /// All addresses that belong to this range and to no other: the interval less the excluded ones. Gateway
+    /// and reserved addresses are part of it.
+    pub fn claimed(&self) -> IntervalSet {
+        let whole: IntervalSet = self.interval().into_iter().collect();
+        whole.without(&self.excluded)
     }
 
     /// What may be handed out by choice: the interval less gateway, excluded and reserved addresses.
-    pub fn free(&self) -> Vec<Interval> {
-        let taken = self.gateway.iter().chain(&self.excluded).chain(&self.reserved);
-        let taken = taken.copied().map(Interval::single);
-        self.interval()
-            .map_or_else(Vec::new, |interval| gaps(interval, taken))
+    pub fn free(&self) -> IntervalSet {
+        let gateway = self.gateway.map(Interval::single);
+        let kept: IntervalSet = gateway.into_iter().chain(self.reserved.iter()).collect();
+        self.claimed().without(&kept)
     }
 
     /// How many addresses [`ParsedRange::free`] has.
     pub fn total(&self) -> u128 {
-        let counts = self.free().into_iter().map(Interval::count);
-        counts.fold(0, u128::saturating_add)
+        self.free().count()
     }
 
     /// The lowest address that both could hand out: in both intervals and excluded by none. Gateways and
@@ -214,15 +153,14 @@ impl ParsedRange {
         if self.family() != other.family() {
             return None;
         }
-        let both = self.interval()?.intersection(other.interval()?)?;
-        let excluded = self.excluded.union(&other.excluded);
-        let shared = gaps(both, excluded.copied().map(Interval::single));
-        self.family().address(shared.first()?.first())
+        let shared = self.claimed().first_shared(&other.claimed())?;
+        self.family().address(shared)
     }
 }
 
 /// What the original counts before it lets a subnet in: the length of the interval less the number of
-/// entries in `excludeIPs`, wherever they lie; 2^63-1 when the CIDR cannot be read.
+/// entries in `excludeIPs`, wherever they lie; 2^63-1 when the CIDR cannot be read. `excludeIPRanges` make a
+/// range no smaller, for the original would list all of its addresses should it take the cluster back.
 pub fn capacity(range: &AddressRange) -> u128 {
     let Some(network) = parse_cidr(&range.cidr) else {
         return i64::MAX as u128;
@@ -237,6 +175,13 @@ pub fn capacity(range: &AddressRange) -> u128 {
     start.abs_diff(end).saturating_add(1).saturating_sub(excluded)
 }
 
+/// The addresses of one entry of `excludeIPRanges` or `reservedIPRanges`; nothing when it is not a range.
+pub(super) fn entry(text: &str) -> Option<(Family, Interval)> {
+    let (first, last) = read::ends("", text).ok()?;
+    let interval = Interval::new(number(first), number(last))?;
+    (Family::of(first) == Family::of(last)).then_some((Family::of(first), interval))
+}
+
 fn last_usable(network: IpNetwork) -> u128 {
     let last = number(network.broadcast());
     match Family::of(network.ip()) {
@@ -245,70 +190,5 @@ fn last_usable(network: IpNetwork) -> u128 {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    name: &'static str,
-    text: &'a str,
-    ip: IpAddr,
-}
-
-// Absent and empty are the same thing.
-fn optional<'a>(name: &'static str, text: Option<&'a str>) -> Result<Option<Field<'a>>, RangeError> {
-    match text {
-        None | Some("") => Ok(None),
-        Some(text) => address(name, text).map(Some),
-    }
-}
-
-fn address<'a>(name: &'static str, text: &'a str) -> Result<Field<'a>, RangeError> {
-    let ip = parse_ip(text).ok_or_else(|| RangeError::NotAnAddress {
-        field: name,
-        value: text.to_owned(),
-    })?;
-    Ok(Field { name, text, ip })
-}
-
-fn cidr(text: &str) -> Result<IpNetwork, RangeError> {
-    let value = text.to_owned();
-    let Some(network) = parse_cidr(text) else {
-        return Err(RangeError::NotACidr(value));
-    };
-    let bits = Family::of(network.ip()).bits();
-    if network.ip() != network.network() {
-        let proper = IpNetwork::new(network.network(), network.prefix()).unwrap_or(network);
-        return Err(RangeError::HostBits { value, proper });
-    }
-    if network.prefix() == bits {
-        return Err(RangeError::SingleAddress {
-            value,
-            most: bits - 2,
-        });
-    }
-    Ok(network)
-}
-
-fn inside(cidr: IpNetwork, field: Option<Field<'_>>) -> Result<(), RangeError> {
-    let Some(field) = field else { return Ok(()) };
-    let same_family = Family::of(field.ip) == Family::of(cidr.ip());
-    if same_family && Interval::of(cidr).contains(number(field.ip)) {
-        return Ok(());
-    }
-    Err(RangeError::Outside {
-        field: field.name,
-        value: field.text.to_owned(),
-        cidr,
-    })
-}
-
-fn all_inside(cidr: IpNetwork, name: &'static str, texts: &[String]) -> Result<BTreeSet<u128>, RangeError> {
-    let one = |text: &String| {
-        let field = address(name, text)?;
-        inside(cidr, Some(field))?;
-        Ok(number(field.ip))
-    };
-    texts.iter().map(one).collect()
-}
-
 #[cfg(test)]
-#[path = "range_tests.rs"]
 mod tests;
