@@ -21,6 +21,8 @@ pub mod ip_instance;
 #[cfg(feature = "crd")]
 pub mod mac;
 #[cfg(feature = "crd")]
+pub mod multicluster;
+#[cfg(feature = "crd")]
 pub mod names;
 #[cfg(feature = "crd")]
 pub mod network;
@@ -43,6 +45,8 @@ pub mod validation;
 
 #[cfg(feature = "crd")]
 pub use ip_instance::{IpInstance, IpInstanceSpec, IpInstanceStatus};
+#[cfg(feature = "crd")]
+pub use multicluster::{RemoteCluster, RemoteEndpointSlice, RemoteSubnet, RemoteVtep};
 #[cfg(feature = "crd")]
 pub use network::{Network, NetworkMode, NetworkSpec, NetworkStatus, NetworkType};
 #[cfg(feature = "crd")]
