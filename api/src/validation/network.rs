@@ -1,14 +1,18 @@
 //! Rules for Networks.
 
+mod fault;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use kube::ResourceExt;
 
-use super::name_fits;
+pub use fault::NetworkFault;
+
+use super::{allowed, name_fits, shown};
 use crate::address::parse_ip;
 use crate::names::label;
-use crate::network::{BgpPeer, UnknownWord};
+use crate::network::BgpPeer;
 use crate::{IpInstance, Network, NetworkMode, NetworkType, Subnet, pod};
 
 /// VLAN IDs; 0 is the untagged parent link.
@@ -39,102 +43,6 @@ pub struct Dependants<'a> {
     pub announced: &'a [IpInstance],
 }
 
-/// Why a network cannot be so.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NetworkFault {
-    /// Its name is no label value.
-    #[error("metadata.name has {0} characters: use at most 63, for the name becomes a label")]
-    Name(usize),
-    /// An unknown type or mode.
-    #[error("spec.{field}: {0}", field = .0.field)]
-    Word(#[from] UnknownWord),
-    /// Underlay without nodes.
-    #[error("spec.nodeSelector is empty: an Underlay network needs the labels of its nodes")]
-    NoSelector,
-    /// Not Underlay, with nodes.
-    #[error("spec.nodeSelector is set: leave it out, every node is in the {0} network")]
-    Selector(NetworkType),
-    /// A node would be in two underlay networks.
-    #[error(
-        "spec.nodeSelector matches node {node:?}, which is in network {other:?}: a node has one Underlay network"
-    )]
-    Overlap {
-        /// The node.
-        node: String,
-        /// The network that has it.
-        other: String,
-    },
-    /// There can be only one.
-    #[error("spec.type is {type_}, and network {other:?} is that already: a cluster has at most one")]
-    Second {
-        /// The type.
-        type_: NetworkType,
-        /// The network of the type.
-        other: String,
-    },
-    /// No net ID.
-    #[error("spec.netID is missing: a {0} network needs {meaning}", meaning = net_id_meaning(*.0))]
-    NoNetId(NetworkMode),
-    /// A net ID that means nothing.
-    #[error("spec.netID is {0}: leave it out, a GlobalBGP network has none")]
-    UselessNetId(i32),
-    /// A net ID that does not exist.
-    #[error("spec.netID is {value}: {} is a number from {} to {}", net_id_meaning(*.mode), .range.start(), .range.end())]
-    NetIdRange {
-        /// What stands there.
-        value: i32,
-        /// Says what it means.
-        mode: NetworkMode,
-        /// What may stand there.
-        range: RangeInclusive<i32>,
-    },
-    /// A mode of another type.
-    #[error("spec.mode is {mode}, which is not for spec.type {type_}: leave it out, or use {}", modes(*.type_))]
-    ModeOfOtherType {
-        /// The mode.
-        mode: NetworkMode,
-        /// The type.
-        type_: NetworkType,
-    },
-    /// BGP without routers.
-    #[error("spec.config.bgpPeers is empty: a BGP network needs the routers that its nodes peer with")]
-    NoPeers,
-    /// A router without an address.
-    #[error("spec.config.bgpPeers: address {0:?} is not an IP address")]
-    PeerAddress(String),
-    /// A router without an AS.
-    #[error("spec.config.bgpPeers: asn of {address} is {asn}: use a number above 0")]
-    PeerAsn {
-        /// Of the router.
-        address: String,
-        /// What stands there.
-        asn: i32,
-    },
-    /// Another value than before.
-    #[error("spec.{field} cannot change from {old} to {new}: create another network")]
-    Changed {
-        /// The field.
-        field: &'static str,
-        /// Before.
-        old: String,
-        /// After.
-        new: String,
-    },
-    /// It has subnets.
-    #[error("it has subnets: delete {} first", .0.join(", "))]
-    HasSubnets(Vec<String>),
-    /// Its nodes announce addresses of the `GlobalBGP` network.
-    #[error("node {node:?} announces {ip} of network {other:?} by it: move these pods away first")]
-    Announces {
-        /// A node of the network.
-        node: String,
-        /// An address on it.
-        ip: String,
-        /// The `GlobalBGP` network.
-        other: String,
-    },
-}
-
 /// Whether a new network may come in.
 pub fn create(network: &Network, beside: &Surroundings<'_>) -> Result<(), NetworkFault> {
     name_fits(&network.name_any()).map_err(NetworkFault::Name)?;
@@ -158,6 +66,7 @@ pub fn create(network: &Network, beside: &Surroundings<'_>) -> Result<(), Networ
         spec.net_id.ok_or(NetworkFault::NoNetId(mode))?;
         peers(network)?.iter().try_for_each(peer_asn)?;
     }
+    allowed::check(spec.allowed_namespaces())?;
     net_id_range(mode, spec.net_id)
 }
 
@@ -176,13 +85,17 @@ pub fn update(old: &Network, new: &Network, beside: &Surroundings<'_>) -> Result
         return Err(changed("mode", old.spec.mode.as_ref(), new.spec.mode.as_ref()));
     }
     if mode == NetworkMode::Bgp {
+        let peers_before = peers(old).unwrap_or_default();
         let peers = peers(new)?;
-        if old.spec.config != new.spec.config {
+        if peers_before != peers {
             peers.iter().try_for_each(peer_asn)?;
         }
     }
     if old.spec.net_id != new.spec.net_id {
         return Err(changed("netID", old.spec.net_id, new.spec.net_id));
+    }
+    if old.spec.allowed_namespaces() != new.spec.allowed_namespaces() {
+        allowed::check(new.spec.allowed_namespaces())?;
     }
     if type_ == NetworkType::Underlay && old.spec.node_selector != new.spec.node_selector {
         no_overlap(new, beside)?;
@@ -294,14 +207,6 @@ const fn fits(type_: NetworkType, mode: NetworkMode) -> bool {
     )
 }
 
-const fn modes(type_: NetworkType) -> &'static str {
-    match type_ {
-        NetworkType::Underlay => "VLAN or BGP",
-        NetworkType::Overlay => "VXLAN",
-        NetworkType::GlobalBgp => "GlobalBGP",
-    }
-}
-
 fn peers(network: &Network) -> Result<&[BgpPeer], NetworkFault> {
     let config = network.spec.config.as_ref();
     let peers = config.map_or(&[][..], |config| &config.bgp_peers);
@@ -338,25 +243,13 @@ pub(super) fn net_id_range(mode: NetworkMode, id: Option<i32>) -> Result<(), Net
     }
 }
 
-const fn net_id_meaning(mode: NetworkMode) -> &'static str {
-    match mode {
-        NetworkMode::Vlan => "a VLAN ID",
-        NetworkMode::Vxlan => "a VXLAN network identifier",
-        NetworkMode::Bgp => "an AS number",
-        NetworkMode::GlobalBgp => "nothing",
-    }
-}
-
 fn changed(field: &'static str, old: Option<impl ToString>, new: Option<impl ToString>) -> NetworkFault {
-    let text =
-        |value: Option<String>| value.map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"));
     NetworkFault::Changed {
         field,
-        old: text(old.map(|value| value.to_string())),
-        new: text(new.map(|value| value.to_string())),
+        old: shown(old),
+        new: shown(new),
     }
 }
 
 #[cfg(test)]
-#[path = "network_tests.rs"]
 mod tests;

@@ -63,6 +63,7 @@ fn each_kind_of_network_comes_in() {
     }
 }
 
+/// Scenario 125: a second Overlay network.
 #[test]
 fn a_second_network_of_a_unique_type_is_refused_with_the_firsts_name() {
     assert!(refused(&overlay("second"), &[overlay("first")]).contains("network \"first\" is that already"));
@@ -70,6 +71,9 @@ fn a_second_network_of_a_unique_type_is_refused_with_the_firsts_name() {
     assert!(refused(&global("second"), &[global("first")]).contains("\"first\""));
 }
 
+/// Scenario 125: an Overlay network without netID or with selector.
+/// Scenario 126: an Underlay network without selector.
+/// Scenario 127: what BGP networks need, modes of other types.
 #[test]
 fn fields_that_are_missing_or_mean_nothing_are_named() {
     let peer = |address: &str, asn: i32| {
@@ -92,7 +96,7 @@ fn fields_that_are_missing_or_mean_nothing_are_named() {
         ),
         (
             network("x", json!({"type": "Overlay"})),
-            "spec.netID is missing: a VXLAN network needs",
+            "spec.netID is missing: give a VXLAN network identifier, which a VXLAN network needs",
         ),
         (
             network(
@@ -135,11 +139,11 @@ fn fields_that_are_missing_or_mean_nothing_are_named() {
         ),
         (
             network("x", json!({"nodeSelector": selector, "netID": 4095})),
-            "a VLAN ID is a number from 0 to 4094",
+            "use a VLAN ID from 0 to 4094",
         ),
         (
             without("netID"),
-            "spec.netID is missing: a BGP network needs an AS number",
+            "spec.netID is missing: give an AS number, which a BGP network needs",
         ),
         (without("config"), "spec.config.bgpPeers is empty"),
         (peer("x", 65001), "address \"x\" is not an IP address"),
@@ -154,6 +158,7 @@ fn fields_that_are_missing_or_mean_nothing_are_named() {
     }
 }
 
+/// Scenario 126: a selector that hits another network's node.
 #[test]
 fn a_node_has_one_underlay_network() {
     let text = refused(&vlan("second", "a"), &[on_nodes(vlan("first", "x"), &["node1"])]);
@@ -184,6 +189,7 @@ fn changed_to(old: &Network, spec: Value, beside: &[Network]) -> Result<(), Stri
     update(old, &network(&old.name_any(), spec), &beside).map_err(|fault| fault.to_string())
 }
 
+/// Scenario 128: type, mode or netID changed.
 #[test]
 fn type_mode_and_net_id_stay() {
     let old = vlan("v", "a");
@@ -234,6 +240,7 @@ fn the_selector_may_change_to_nodes_that_are_free() {
     assert!(text.contains("node \"node2\""), "{text}");
 }
 
+/// Scenario 128: a BGP network updated without config.
 #[test]
 fn a_bgp_network_keeps_peers_and_may_change_them() {
     let spec = |config: Value| json!({"type": "Underlay", "mode": "BGP", "nodeSelector": {"network": "b"}, "netID": 65000, "config": config});
@@ -255,6 +262,25 @@ fn a_bgp_network_keeps_peers_and_may_change_them() {
 }
 
 #[test]
+fn allowed_namespaces_are_names_and_may_change_in_any_mode() {
+    let allowing = |name: &str| {
+        let mut spec = serde_json::to_value(vlan("v", "a").spec).unwrap();
+        spec["config"] = json!({"allowedNamespaces": [name]});
+        spec
+    };
+    let said = "spec.config.allowedNamespaces \"Team A\" is not the name of a namespace";
+    assert!(refused(&network("v", allowing("Team A")), &[]).contains(said));
+    let text = changed_to(&vlan("v", "a"), allowing("Team A"), &[]).unwrap_err();
+    assert!(text.contains(said), "{text}");
+    assert_eq!(changed_to(&vlan("v", "a"), allowing("team-a"), &[]), Ok(()));
+    // What was stored is not judged again.
+    let stored = network("v", allowing("Team A"));
+    let mut spec = allowing("Team A");
+    spec["nodeSelector"] = json!({"network": "b"});
+    assert_eq!(changed_to(&stored, spec, &[]), Ok(()));
+}
+
+#[test]
 fn what_is_as_it_was_or_is_being_deleted_is_not_judged() {
     let bad = network("bad", json!({"type": "nonsense"}));
     assert_eq!(update(&bad, &bad, &Surroundings::default()), Ok(()));
@@ -263,6 +289,7 @@ fn what_is_as_it_was_or_is_being_deleted_is_not_judged() {
     assert_eq!(update(&bad, &terminating, &Surroundings::default()), Ok(()));
 }
 
+/// Scenario 129: a Network with a Subnet is deleted.
 #[test]
 fn a_network_with_subnets_stays() {
     let subnet = |name: &str, network: &str| {
@@ -280,6 +307,7 @@ fn a_network_with_subnets_stays() {
     assert_eq!(delete(&overlay("p"), &dependants), Ok(()));
 }
 
+/// Scenario 129: GlobalBGP addresses on its nodes.
 #[test]
 fn a_bgp_network_stays_while_its_nodes_announce_global_addresses() {
     let global = network("global", json!({"type": "GlobalBGP"}));

@@ -1,0 +1,58 @@
+//! Lists of allowed namespaces: a name that no namespace can have lets nobody in, and nobody would see why.
+
+use crate::pod::LABEL_LENGTH;
+
+/// An entry that can be the name of no namespace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "spec.config.allowedNamespaces {value:?} is not the name of a namespace: write whole names, of lower-case \
+     letters, digits and dashes; leave the list empty to allow all"
+)]
+pub struct NamespaceFault {
+    /// What stands there.
+    pub value: String,
+}
+
+pub(super) fn check(allowed: &[String]) -> Result<(), NamespaceFault> {
+    match allowed.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(NamespaceFault { value: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+// RFC 1123, as the API server has it for namespaces.
+fn is_name(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = name.bytes().next().is_some_and(letter) && name.bytes().next_back().is_some_and(letter);
+    ends && name.len() <= LABEL_LENGTH && name.bytes().all(|byte| letter(byte) || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_no_name_is_told() {
+        let list = |name: &str| vec!["team-a".to_owned(), name.to_owned()];
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&list("0")), Ok(()));
+        assert_eq!(check(&list(&"a".repeat(63))), Ok(()));
+        for name in [
+            "",
+            "*",
+            "team-*",
+            "Team",
+            "-a",
+            "a-",
+            "a.b",
+            "a b",
+            &"a".repeat(64),
+        ] {
+            let error = check(&list(name)).unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("{name:?} is not the name")),
+                "{error}"
+            );
+        }
+    }
+}
