@@ -8,6 +8,7 @@
 //! addresses that the pod keeps ► the pod's own keys ► its namespace's keys ► defaults
 //! ```
 
+mod allowed;
 mod error;
 mod family;
 mod level;
@@ -100,6 +101,12 @@ pub fn select(
             None => return Err(SelectionError::NoNetwork(name)),
         },
     };
+    if !wish.retained {
+        let network = network
+            .as_ref()
+            .map(|(name, network)| (name.as_str(), network.as_ref()));
+        allowed::check(subject.namespace, network, &wish.subnets, catalogue)?;
+    }
     let network_type = match &network {
         Some((name, network)) => type_of(name, network, wish.network_type.as_deref())?,
         None => match wish.network_type {
@@ -126,7 +133,7 @@ pub fn select(
 }
 
 /// The addresses that the pod keeps when it comes again: those of its name for a stateful pod that retains,
-/// else those of its virtual machine. None that is being deleted.
+/// else those of its virtual machine. IPv4 first, and none that is being deleted.
 pub fn kept(subject: &Subject<'_>, catalogue: &dyn Catalogue, settings: &Settings) -> Vec<Arc<IpInstance>> {
     let stateful = pod::is_stateful(subject.metadata, settings);
     let mut held = if stateful && pod::retains(subject.metadata, settings) {
@@ -137,6 +144,7 @@ pub fn kept(subject: &Subject<'_>, catalogue: &dyn Catalogue, settings: &Setting
         Vec::new()
     };
     held.retain(|instance| instance.metadata.deletion_timestamp.is_none());
+    held.sort_by_key(|instance| instance.spec.family());
     held
 }
 

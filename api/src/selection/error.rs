@@ -122,4 +122,19 @@ pub enum SelectionError {
         /// Its network.
         second_network: String,
     },
+    /// The network or subnet is for other namespaces.
+    #[error(
+        "{key}: {kind} {name:?} gives no addresses to namespace {namespace:?}: name another one, or add the namespace to \
+         its spec.config.allowedNamespaces"
+    )]
+    NotAllowed {
+        /// The key.
+        key: &'static str,
+        /// `network` or `subnet`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The namespace of the pod.
+        namespace: String,
+    },
 }
