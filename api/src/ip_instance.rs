@@ -35,7 +35,20 @@ use crate::nullable;
     printcolumn(name = "Node", type_ = "string", json_path = ".spec.binding.nodeName"),
     printcolumn(name = "Subnet", type_ = "string", json_path = ".spec.subnet"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "MAC", type_ = "string", priority = 1, json_path = ".spec.address.mac"),
+    printcolumn(
+        name = "OwnerKind",
+        type_ = "string",
+        priority = 1,
+        json_path = ".spec.binding.referredObject.kind"
+    ),
+    printcolumn(
+        name = "Owner",
+        type_ = "string",
+        priority = 1,
+        json_path = ".spec.binding.referredObject.name"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IpInstanceSpec {

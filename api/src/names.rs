@@ -119,4 +119,14 @@ pub mod reason {
     pub const SUBNET_CONFLICT: &str = "SubnetConflict";
     /// An object in the API cannot be used as it stands; the note says what to change.
     pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// An address is held for a pod or workload that is gone, or its record is out of order; it is repaired.
+    pub const ADDRESS_LEAK: &str = "AddressLeak";
+    /// A retained address is given back: its workload does not want the pod, and its time is over.
+    pub const ADDRESS_EXPIRED: &str = "AddressExpired";
+    /// A Subnet has no address left.
+    pub const SUBNET_EXHAUSTED: &str = "SubnetExhausted";
+    /// A Network has no address of a family left for pods that name no subnet.
+    pub const NETWORK_EXHAUSTED: &str = "NetworkExhausted";
+    /// Two Networks want the same nodes, or are of a type of which there can be one; the other one is used.
+    pub const NETWORK_CONFLICT: &str = "NetworkConflict";
 }

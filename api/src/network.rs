@@ -59,7 +59,25 @@ use crate::nullable;
         type_ = "string",
         json_path = ".status.lastAllocatedIPv6Subnet"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Conflict",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Conflict')].status"
+    ),
+    printcolumn(
+        name = "Exhausted",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Exhausted')].status"
+    )
 )]
 #[x_kube(
     validation = Rule::new("!has(self.type) || self.type != 'Overlay' || has(self.netID)")
@@ -185,7 +203,7 @@ pub struct NetworkStatus {
     /// Only `available` means something: the lesser of the two families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dual_stack_statistics: Option<Count>,
-    /// `Ready`, and what is wrong otherwise.
+    /// `Ready`, `Conflict`, `Exhausted`: how it does, and what is wrong otherwise.
     #[serde(
         default,
         deserialize_with = "nullable::or_default",

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ObjectMeta;
 
+pub use allowed::check as check_allowed;
 pub use error::SelectionError;
 pub use family::PodFamily;
 use level::{Level, Wish};

@@ -34,7 +34,37 @@ use crate::nullable;
     printcolumn(name = "Available", type_ = "integer", json_path = ".status.available"),
     printcolumn(name = "NetID", type_ = "integer", json_path = ".spec.netID"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Conflict",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Conflict')].status"
+    ),
+    printcolumn(
+        name = "Exhausted",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Exhausted')].status"
+    ),
+    printcolumn(
+        name = "Private",
+        type_ = "boolean",
+        priority = 1,
+        json_path = ".spec.config.private"
+    ),
+    printcolumn(
+        name = "LastAllocatedIP",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.lastAllocatedIP"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SubnetSpec {
@@ -165,7 +195,7 @@ pub struct SubnetStatus {
         skip_serializing_if = "String::is_empty"
     )]
     pub last_allocated_ip: String,
-    /// `Ready`, `Conflict`, and what is wrong.
+    /// `Ready`, `Conflict`, `Exhausted`: how it does, and what is wrong otherwise.
     #[serde(
         default,
         deserialize_with = "nullable::or_default",

@@ -6,7 +6,7 @@ use crate::allowance::allows;
 use crate::names::annotation::{SPECIFIED_NETWORK, SPECIFIED_SUBNET};
 
 /// Whether the network and the subnets that are named give addresses to the namespace.
-pub(super) fn check(
+pub fn check(
     namespace: &str,
     network: Option<(&str, &Network)>,
     subnets: &[String],

@@ -50,12 +50,13 @@ pub(super) fn wish(subject: &Subject<'_>, held: &[Arc<IpInstance>]) -> Result<Wi
         [one] if one.spec.family() == Family::V6 => PodFamily::Ipv6Only,
         _ => PodFamily::Ipv4Only,
     };
-    // With left-overs and a pool the pool decides what the pod gets, so its family is the one that is asked for.
-    let pool = pod::annotation(subject.metadata, annotation::IP_POOL);
-    let family = if pool.is_some() && held.len() > kept.len() {
-        pod::annotation(subject.metadata, annotation::IP_FAMILY).map(str::to_owned)
-    } else {
-        Some(of_kept.as_str().to_owned())
+    // The pool decides what the pod gets, so the family that is asked for beside it counts: the workload may
+    // have gone over to another one. With left-overs, those that are kept say nothing about it.
+    let asked = pod::annotation(subject.metadata, annotation::IP_FAMILY).map(str::to_owned);
+    let family = match pod::annotation(subject.metadata, annotation::IP_POOL) {
+        Some(_) if held.len() > kept.len() => asked,
+        Some(_) => asked.or_else(|| Some(of_kept.as_str().to_owned())),
+        None => Some(of_kept.as_str().to_owned()),
     };
     Ok(Wish {
         network,

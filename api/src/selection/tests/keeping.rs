@@ -87,8 +87,19 @@ fn with_left_overs_and_a_pool_the_asked_family_counts() {
         (ambiguous.family, ambiguous.network.as_deref()),
         (PodFamily::DualStack, Some("over"))
     );
-    let clear = chosen(&pod, &cluster().holding("web-0", &both[..1])).unwrap();
-    assert_eq!(clear.family, PodFamily::Ipv4Only);
+}
+
+#[test]
+fn a_workload_may_go_over_to_a_pool_of_other_families() {
+    let one = cluster().holding("web-0", &[instance("a", "over", "4")]);
+    let pool = |pairs: &[(&str, &str)]| stateful("web-0", keys(pairs));
+    let family = |pod: &ObjectMeta| chosen(pod, &one).unwrap().family;
+
+    let asked = pool(&[("ip-pool", "10.0.0.1/fd00::1"), ("ip-family", "DualStack")]);
+    assert_eq!(family(&asked), PodFamily::DualStack);
+
+    let silent = pool(&[("ip-pool", "10.0.0.1")]);
+    assert_eq!(family(&silent), PodFamily::Ipv4Only);
 }
 
 #[test]
