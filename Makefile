@@ -51,7 +51,8 @@ prepare: lab ## Make what clusters need: Debian packages, Kubernetes, test image
 image: ## Build the image of all components as an OCI archive
 	@images/build.sh $(HYBRIDNET_IMAGE)
 
-harness: prepare ## The cluster harness itself (root)
+harness: prepare ## The cluster harness itself, and what the chart renders (root)
+	$(ROOT_TEST) --test chart
 	$(ROOT_TEST) --test harness $(ONE_BY_ONE)
 
 control-plane: prepare ## Manager and webhook against a real API server (root)
