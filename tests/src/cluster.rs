@@ -20,7 +20,7 @@ use crate::process::Record;
 use crate::progress::{say, step};
 use crate::state::{Shape, State};
 use crate::topology::Topology;
-use crate::{control, node};
+use crate::{control, netns, node};
 
 /// A running cluster. Dropped, it ends; one that was started to stay, or attached to, goes on.
 pub struct Cluster {
@@ -93,6 +93,11 @@ impl Cluster {
     /// Starts a program of ours in the control plane's network; it ends with the cluster.
     pub fn start_in_control(&self, name: &str, command: &mut Command) -> Result<Record> {
         control::start_in_control(&self.state, &self.topology.control(), name, command)
+    }
+
+    /// Does something in the control plane's network, where our programs listen.
+    pub fn in_control<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        netns::within(&self.topology.control(), work)
     }
 
     /// A daemon of a node: `containerd`, `kubelet`, `kube-proxy`.

@@ -28,8 +28,8 @@ pub fn start_in_control(state: &State, namespace: &str, name: &str, command: &mu
     Ok(record)
 }
 
-/// Starts etcd and the API server.
-pub fn start_api(state: &State, topology: &Topology, prepared: &Prepared) -> Result<()> {
+/// Starts etcd and the API server, the latter with more flags than the usual ones.
+pub fn start_api(state: &State, topology: &Topology, prepared: &Prepared, more: &[String]) -> Result<()> {
     let namespace = topology.control();
     let mut etcd = Command::new(&prepared.etcd);
     // A cluster that is thrown away need not survive a power cut.
@@ -45,7 +45,7 @@ pub fn start_api(state: &State, topology: &Topology, prepared: &Prepared) -> Res
         state,
         &namespace,
         "kube-apiserver",
-        &mut api_server(state, prepared),
+        api_server(state, prepared).args(more),
     )?;
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! chart, matrix, demo, compare ── what is done with a cluster
 //! ```
 
+pub mod audit;
 pub mod cgroup;
 pub mod chart;
 pub mod cluster;

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::Cluster;
+use crate::audit;
 use crate::control::{self, Parts};
 use crate::keeper;
 use crate::netns;
 use crate::node::{self, Plugin, Spec};
+use crate::ours;
 use crate::pki::Pki;
 use crate::prepare::{Prepared, prepare};
 use crate::process::{Record, spawn};
@@ -26,6 +28,7 @@ pub struct Builder {
     parts: Parts,
     images: Vec<PathBuf>,
     owned: bool,
+    audited: bool,
 }
 
 impl Default for Builder {
@@ -38,6 +41,7 @@ impl Default for Builder {
             parts: Parts::Whole,
             images: Vec::new(),
             owned: true,
+            audited: false,
         }
     }
 }
@@ -76,6 +80,13 @@ impl Builder {
     #[must_use]
     pub fn image(mut self, archive: impl Into<PathBuf>) -> Self {
         self.images.push(archive.into());
+        self
+    }
+
+    /// The API server keeps a log of what our manager asks of it: see [`crate::audit`].
+    #[must_use]
+    pub fn audited(mut self) -> Self {
+        self.audited = true;
         self
     }
 
@@ -121,7 +132,12 @@ impl Builder {
         let keeper = keeper::start(state, self.owned)?;
         cluster.line = keeper.line;
         self.keys(state, keeper.port)?;
-        control::start_api(state, topology, prepared)?;
+        let more = if self.audited {
+            audit::flags(state)?.to_vec()
+        } else {
+            Vec::new()
+        };
+        control::start_api(state, topology, prepared, &more)?;
         if self.parts == Parts::Whole {
             control::start_controllers(state, topology, prepared)?;
         }
@@ -154,13 +170,15 @@ impl Builder {
         pki.kubeconfig("scheduler", "system:kube-scheduler", None, &server)?;
         pki.kubeconfig("proxy", "system:kube-proxy", None, &server)?;
         // For our own programs when they run without pods: the accounts of the chart, with no more rights than those.
-        for name in ["hybridnet-manager", "hybridnet-webhook"] {
-            pki.kubeconfig(
-                name,
-                &format!("system:serviceaccount:kube-system:{name}"),
-                None,
-                &server,
-            )?;
+        for (file, name, group) in [
+            ("hybridnet-manager", "hybridnet-manager", None),
+            (ours::SECOND_MANAGER, "hybridnet-manager", Some(ours::SECOND_MANAGER)),
+            ("hybridnet-webhook", "hybridnet-webhook", None),
+            // The one account of the Go project's chart.
+            ("hybridnet", "hybridnet", None),
+        ] {
+            let user = format!("system:serviceaccount:kube-system:{name}");
+            pki.kubeconfig(file, &user, group, &server)?;
         }
         for number in 1..=self.nodes {
             let name = node::name(number);
