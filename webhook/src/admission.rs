@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use hybridnet_api::names::GROUP;
+use hybridnet_api::multicluster::RemoteSubnet;
+use hybridnet_api::names::{GROUP, MULTICLUSTER_GROUP};
 use hybridnet_api::selection::Catalogue;
 use hybridnet_api::settings::Settings;
 use hybridnet_api::validation::network::NodeLabels;
@@ -12,12 +13,16 @@ use tokio::sync::Mutex;
 
 use crate::recent::Recent;
 use crate::review::{Allowed, Answer, Operation, Request};
-use crate::{network, pod, subnet};
+use crate::{network, pod, remote_cluster, remote_subnet, subnet};
 
 /// What the caches hold.
 pub trait Cluster: Catalogue + Send + Sync {
     /// Names and labels of all nodes.
     fn nodes(&self) -> Vec<NodeLabels>;
+    /// The Subnets of a Network, by name.
+    fn subnets_of(&self, network: &str) -> Vec<Arc<Subnet>>;
+    /// How many `IPInstance`s a namespace has; those that are being deleted do not count.
+    fn addresses_in(&self, namespace: &str) -> u64;
 }
 
 /// What rules need to judge.
@@ -25,9 +30,11 @@ pub struct Admission {
     pub(crate) client: Client,
     pub(crate) caches: Arc<dyn Cluster>,
     pub(crate) settings: Settings,
-    // Held from the list to the decision: two requests to one replica are judged one after the other.
+    // Held from the list to the decision: two requests to one replica are judged one after the other. Who needs
+    // two of them takes the one of the subnets first.
     pub(crate) networks: Mutex<Recent<Network>>,
     pub(crate) subnets: Mutex<Recent<Subnet>>,
+    pub(crate) remote_subnets: Mutex<Recent<RemoteSubnet>>,
 }
 
 impl Admission {
@@ -39,6 +46,7 @@ impl Admission {
             settings,
             networks: Mutex::default(),
             subnets: Mutex::default(),
+            remote_subnets: Mutex::default(),
         }
     }
 
@@ -52,6 +60,9 @@ impl Admission {
 
     /// The answer to `/validate`.
     pub async fn validate(&self, request: &Request) -> Answer {
+        if request.operation == Operation::Update && !request.changes_spec() {
+            return Ok(Allowed::default());
+        }
         match (kind(request), request.operation) {
             ((GROUP, "Network"), Operation::Create) => network::create(self, request).await,
             ((GROUP, "Network"), Operation::Update) => network::update(self, request).await,
@@ -59,6 +70,15 @@ impl Admission {
             ((GROUP, "Subnet"), Operation::Create) => subnet::create(self, request).await,
             ((GROUP, "Subnet"), Operation::Update) => subnet::update(self, request).await,
             ((GROUP, "Subnet"), Operation::Delete) => subnet::delete(self, request).await,
+            ((MULTICLUSTER_GROUP, "RemoteCluster"), Operation::Create | Operation::Update) => {
+                remote_cluster::check(request)
+            }
+            ((MULTICLUSTER_GROUP, "RemoteSubnet"), Operation::Create | Operation::Update) => {
+                remote_subnet::check(self, request).await
+            }
+            ((MULTICLUSTER_GROUP, "RemoteSubnet"), Operation::Delete) => {
+                remote_subnet::delete(self, request).await
+            }
             (("", "Pod"), Operation::Create) => pod::validate(self, request).await,
             _ => Ok(Allowed::default()),
         }

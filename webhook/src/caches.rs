@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, future};
@@ -79,6 +79,10 @@ impl Caches {
             .map_err(|_| ended::<IpInstance>())?;
         Ok(())
     }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Cluster for Caches {
@@ -89,6 +93,14 @@ impl Cluster for Caches {
             .map(|node| (node.name_any(), node.labels().clone()))
             .collect()
     }
+
+    fn subnets_of(&self, network: &str) -> Vec<Arc<Subnet>> {
+        sorted(&self.subnets, |subnet| subnet.spec.network == network)
+    }
+
+    fn addresses_in(&self, namespace: &str) -> u64 {
+        self.held().in_namespace(namespace)
+    }
 }
 
 impl Catalogue for Caches {
@@ -97,10 +109,9 @@ impl Catalogue for Caches {
     }
 
     fn networks_of_type(&self, wanted: NetworkType) -> Vec<Arc<Network>> {
-        let is_wanted = |network: &Network| network.spec.network_type().is_ok_and(|type_| type_ == wanted);
-        let mut found = self.networks.state_filter(is_wanted);
-        found.sort_by_key(|network| network.name_any());
-        found
+        sorted(&self.networks, |network| {
+            network.spec.network_type().is_ok_and(|type_| type_ == wanted)
+        })
     }
 
     fn subnet(&self, name: &str) -> Option<Arc<Subnet>> {
@@ -112,18 +123,21 @@ impl Catalogue for Caches {
     }
 
     fn ip_instances_of_pod(&self, namespace: &str, pod_label: &str) -> Vec<Arc<IpInstance>> {
-        self.held
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .of_pod(namespace, pod_label)
+        self.held().of_pod(namespace, pod_label)
     }
 
     fn ip_instances_of_vm(&self, namespace: &str, vm: &str) -> Vec<Arc<IpInstance>> {
-        self.held
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .of_vm(namespace, vm)
+        self.held().of_vm(namespace, vm)
     }
+}
+
+fn sorted<K>(store: &Store<K>, is_wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut found = store.state_filter(is_wanted);
+    found.sort_by_key(|object| object.name_any());
+    found
 }
 
 async fn filled<K>(store: &Store<K>) -> Result<(), WatchEnded>

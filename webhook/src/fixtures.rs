@@ -10,8 +10,12 @@ use hybridnet_service::testing::{Answer, FakeApi, Seen};
 use kube::Client;
 use serde_json::{Value, json};
 
-pub use world::{World, annotations, ip_instance, network, node, pod, request, stateful, subnet};
+pub use world::{
+    World, annotations, ip_instance, namespace, network, node, pod, prefixed, remote, request, says,
+    stateful, subnet,
+};
 
+/// Kinds that are served, whether there are objects of them or not. Other kinds are served with their first object.
 const PLURALS: [&str; 6] = [
     "secrets",
     "networks",
@@ -87,7 +91,8 @@ impl State {
         let Some((_, last)) = path.rsplit_once('/') else {
             return Answer::not_found();
         };
-        if !PLURALS.contains(&last) {
+        let is_stored = |key: &String| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        if !PLURALS.contains(&last) && !self.objects.keys().any(is_stored) {
             return Answer::not_found();
         }
         let selector = query

@@ -9,13 +9,14 @@ use hybridnet_api::{IpInstance, Network, NetworkType, Subnet};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 
+use crate::admission::Cluster;
 use crate::live::get;
 use crate::review::Refusal;
 
 /// A catalogue that learns.
 pub struct Fresh<'a> {
     client: &'a Client,
-    caches: &'a dyn Catalogue,
+    caches: &'a dyn Cluster,
     networks: Vec<Arc<Network>>,
     subnets: Vec<Arc<Subnet>>,
     namespaces: Vec<Arc<Namespace>>,
@@ -23,7 +24,7 @@ pub struct Fresh<'a> {
 
 impl<'a> Fresh<'a> {
     /// What the caches hold.
-    pub fn new(client: &'a Client, caches: &'a dyn Catalogue) -> Self {
+    pub fn new(client: &'a Client, caches: &'a dyn Cluster) -> Self {
         Self {
             client,
             caches,
@@ -33,11 +34,43 @@ impl<'a> Fresh<'a> {
         }
     }
 
-    /// What the pod gets. Errors of the choice are answered with 500, as the original does.
+    /// What the pod gets. Errors of the choice are answered with 500, as the original does; it knows no networks
+    /// that are for others.
     pub async fn select(&mut self, subject: &Subject<'_>, settings: &Settings) -> Result<Selection, Refusal> {
-        self.learning(|catalogue| select(subject, catalogue, settings))
-            .await?
-            .map_err(Refusal::errored)
+        let chosen = self
+            .learning(|catalogue| select(subject, catalogue, settings))
+            .await?;
+        chosen.map_err(|error| match error {
+            SelectionError::NotAllowed { .. } => Refusal::denied(error),
+            _ => Refusal::errored(error),
+        })
+    }
+
+    /// The namespace, if it exists.
+    pub async fn namespace_of(&mut self, subject: &Subject<'_>) -> Result<Option<Arc<Namespace>>, Refusal> {
+        let name = subject.namespace;
+        let found = self
+            .learning(|catalogue| {
+                let missing = || SelectionError::NoNamespace(name.to_owned());
+                catalogue.namespace(name).ok_or_else(missing)
+            })
+            .await?;
+        Ok(found.ok())
+    }
+
+    /// The subnets of a network, as far as they are known.
+    pub fn subnets_of(&self, network: &str) -> Vec<Arc<Subnet>> {
+        let mut subnets = self.caches.subnets_of(network);
+        let is_new = |learnt: &&Arc<Subnet>| {
+            learnt.spec.network == network && self.caches.subnet(&learnt.name_any()).is_none()
+        };
+        subnets.extend(self.subnets.iter().filter(is_new).cloned());
+        subnets
+    }
+
+    /// How many addresses the namespace holds.
+    pub fn addresses_in(&self, namespace: &str) -> u64 {
+        self.caches.addresses_in(namespace)
     }
 
     /// Judges, and judges again with what was missing, until nothing more can be learnt.
@@ -68,10 +101,6 @@ async fn learn<K>(client: &Client, known: &mut Vec<Arc<K>>, name: &str) -> Resul
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    // The path of an empty name is that of the list.
-    if name.is_empty() {
-        return Ok(false);
-    }
     let found = get(&Api::<K>::all(client.clone()), name).await?;
     let is_new = found.is_some();
     known.extend(found.map(Arc::new));

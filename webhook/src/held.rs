@@ -1,6 +1,8 @@
 //! The addresses that pods and virtual machines hold, by holder: an index fed by the watch of `IPInstances`. A
 //! cluster has as many of them as pods, so of each object only what the choice of a network reads is kept.
 
+mod tally;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
+
+use tally::Tally;
 
 /// Addresses by namespace and label.
 #[derive(Debug, Default)]
@@ -24,6 +28,7 @@ pub struct Held {
 struct Index {
     pods: By,
     vms: By,
+    tally: Tally,
 }
 
 // The objects that carry one label, by namespace and the label's value.
@@ -68,6 +73,11 @@ impl Held {
     pub fn of_vm(&self, namespace: &str, vm: &str) -> Vec<Arc<IpInstance>> {
         self.index.vms.of(namespace, vm)
     }
+
+    /// How many there are in the namespace, whoever holds them; those that are being deleted do not count.
+    pub fn in_namespace(&self, namespace: &str) -> u64 {
+        self.index.tally.of(namespace)
+    }
 }
 
 impl Default for Index {
@@ -75,6 +85,7 @@ impl Default for Index {
         Self {
             pods: By::new(label::POD),
             vms: By::new(label::VM),
+            tally: Tally::default(),
         }
     }
 }
@@ -83,11 +94,13 @@ impl Index {
     fn put(&mut self, instance: &IpInstance) {
         self.pods.put(instance);
         self.vms.put(instance);
+        self.tally.put(instance);
     }
 
     fn forget(&mut self, instance: &IpInstance) {
         self.pods.forget(instance);
         self.vms.forget(instance);
+        self.tally.forget(instance);
     }
 }
 
@@ -272,6 +285,14 @@ mod tests {
             (found[0].name_any(), found[0].labels()),
             (reserved.name_any(), reserved.labels())
         );
+    }
+
+    #[test]
+    fn addresses_of_nobody_count_too() {
+        let mut held = listed(&[instance("1", Some("a")), instance("2", None)]);
+        assert_eq!((held.in_namespace("d"), held.in_namespace("e")), (2, 0));
+        held.apply(Event::Delete(instance("2", None)));
+        assert_eq!(held.in_namespace("d"), 1);
     }
 
     #[test]

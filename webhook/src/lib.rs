@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod caches;
 pub mod certificate;
+mod clip;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod flags;
@@ -16,6 +17,8 @@ pub mod patch;
 mod pod;
 pub mod readiness;
 pub mod recent;
+mod remote_cluster;
+mod remote_subnet;
 pub mod review;
 pub mod run;
 pub mod server;

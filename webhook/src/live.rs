@@ -2,6 +2,9 @@
 
 use std::fmt::Debug;
 
+use hybridnet_api::names::label;
+use hybridnet_api::pod::LABEL_LENGTH;
+use hybridnet_api::{IpInstance, Network, Subnet};
 use hybridnet_service::errors::chain;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
@@ -14,31 +17,118 @@ pub async fn list<K>(client: &Client) -> Result<Vec<K>, Refusal>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    list_with(&Api::all(client.clone()), &ListParams::default()).await
+    listed(Api::<K>::all(client.clone()).list(&ListParams::default()).await)
 }
 
-/// Some objects of a kind.
-pub async fn list_with<K>(api: &Api<K>, params: &ListParams) -> Result<Vec<K>, Refusal>
+/// The same of a kind that a cluster need not have: then there is none.
+pub async fn list_if_served<K>(client: &Client) -> Result<Vec<K>, Refusal>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    let listed = api.list(params).await;
-    listed
-        .map(|list| list.items)
-        .map_err(|error| unreadable::<K>("list of", &error))
+    match Api::<K>::all(client.clone()).list(&ListParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+        answer => listed(answer),
+    }
 }
 
-/// One object, if it exists.
+/// The `IPInstance`s that carry this value of a label, in all namespaces; also reserved and terminating ones.
+pub async fn addresses(client: &Client, key: &str, value: &str) -> Result<Vec<IpInstance>, Refusal> {
+    // What is too long for a label labels nothing, and the API server would not take the question.
+    if value.len() > LABEL_LENGTH {
+        return Ok(Vec::new());
+    }
+    let labelled = ListParams::default().labels(&format!("{key}={value}"));
+    listed(Api::<IpInstance>::all(client.clone()).list(&labelled).await)
+}
+
+/// The addresses of a subnet.
+pub async fn addresses_of(client: &Client, subnet: &str) -> Result<Vec<IpInstance>, Refusal> {
+    addresses(client, label::SUBNET, subnet).await
+}
+
+/// The network that a subnet belongs to, if it exists.
+pub async fn parent(client: &Client, subnet: &Subnet) -> Result<Option<Network>, Refusal> {
+    get(&Api::all(client.clone()), &subnet.spec.network).await
+}
+
+/// One object, if it exists. What cannot be a name names nothing, and never becomes part of a path.
 pub async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Refusal>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
+    if !is_name(name) {
+        return Ok(None);
+    }
     api.get_opt(name)
         .await
         .map_err(|error| unreadable::<K>(name, &error))
 }
 
+/// Whether an object can be called so: letters, digits, dashes and dots, with a letter or digit at either end.
+pub fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    bytes.len() <= 253
+        && bytes.first().is_some_and(is_alphanumeric)
+        && bytes.last().is_some_and(is_alphanumeric)
+        && bytes
+            .iter()
+            .all(|byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'.'))
+}
+
+fn listed<K>(answer: kube::Result<kube::api::ObjectList<K>>) -> Result<Vec<K>, Refusal>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    answer
+        .map(|list| list.items)
+        .map_err(|error| unreadable::<K>("list of", &error))
+}
+
 fn unreadable<K: Resource<DynamicType = ()>>(what: &str, error: &kube::Error) -> Refusal {
     let plural = K::plural(&());
     Refusal::errored(format!("{plural}: {what}: {}: try again", chain(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::Objects;
+
+    #[test]
+    fn only_what_an_object_can_be_called_is_a_name() {
+        for name in ["a", "init", "under-1", "a.b-c.d", &"a".repeat(253)] {
+            assert!(is_name(name), "{name}");
+        }
+        for text in [
+            "",
+            ".",
+            "..",
+            "-a",
+            "a-",
+            "A",
+            "a/b",
+            "a/status",
+            "a?b",
+            "a%2fb",
+            "a b",
+            "\u{e4}",
+            "a\n",
+            &"a".repeat(254),
+        ] {
+            assert!(!is_name(text), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_a_name_is_not_even_asked_for() {
+        let fake = Objects::default();
+        let networks = Api::<Network>::all(fake.client());
+        for text in ["", "..", "over/status", "a?watch=true"] {
+            assert_eq!(get(&networks, text).await, Ok(None), "{text}");
+        }
+        let subnets = addresses_of(&fake.client(), &"s".repeat(LABEL_LENGTH + 1)).await;
+        assert_eq!(subnets, Ok(Vec::new()));
+        assert!(fake.state().reads.is_empty());
+    }
 }

@@ -1,12 +1,18 @@
 //! Pods: which network they get is written into them (control-plane 5.2), and what cannot get one is
 //! refused (5.4).
 
+mod allowed;
+mod doubt;
+mod fault;
 mod judge;
 mod place;
+mod pools;
+mod room;
+mod seeker;
 
 use hybridnet_api::names::annotation;
 use hybridnet_api::pod::{annotation as annotated, is_stateful};
-use hybridnet_api::selection::Subject;
+use hybridnet_api::selection::{Subject, kept, preferred};
 use hybridnet_api::settings::Settings;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
@@ -15,6 +21,7 @@ use crate::admission::Admission;
 use crate::fresh::Fresh;
 use crate::review::{Allowed, Answer, Refusal, Request};
 use crate::vm;
+use place::Placement;
 
 /// Fills in the network of a new pod.
 pub async fn mutate(admission: &Admission, request: &Request) -> Answer {
@@ -26,14 +33,15 @@ pub async fn mutate(admission: &Admission, request: &Request) -> Answer {
     let vm = machine(admission, request, &pod).await?;
     let subject = subject(request, &pod, vm.as_deref());
     let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
-    let selection = catalogue.select(&subject, &admission.settings).await?;
-    Ok(place::placed(
+    let selection = catalogue.select(&subject, &admission.settings).await;
+    let selection = selection.map_err(|refusal| refusal.about(named(&subject)))?;
+    let placement = Placement {
         raw,
-        &pod,
-        &selection,
-        &catalogue,
-        &admission.settings,
-    ))
+        metadata: &pod.metadata,
+        selection: &selection,
+        kept: preferred(&kept(&subject, &catalogue, &admission.settings)),
+    };
+    Ok(placement.written(&catalogue, &admission.settings))
 }
 
 /// Refuses a new pod that cannot get a network.
@@ -45,7 +53,8 @@ pub async fn validate(admission: &Admission, request: &Request) -> Answer {
     let vm = machine(admission, request, &pod).await?;
     let subject = subject(request, &pod, vm.as_deref());
     let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
-    judge::judge(&subject, &mut catalogue, &admission.settings).await
+    let judged = judge::judge(&subject, &mut catalogue, &admission.settings).await;
+    judged.map_err(|refusal| refusal.about(named(&subject)))
 }
 
 fn is_of_host(pod: &Pod) -> bool {
@@ -75,6 +84,17 @@ fn subject<'a>(request: &'a Request, pod: &'a Pod, vm: Option<&'a str>) -> Subje
         name,
         metadata: &pod.metadata,
         vm,
+    }
+}
+
+// A pod that the server has yet to name is known by the beginning of its name.
+fn named(subject: &Subject<'_>) -> String {
+    match subject.name {
+        "" => {
+            let beginning = subject.metadata.generate_name.as_deref().unwrap_or_default();
+            format!("pod {:?}", format!("{beginning}*"))
+        }
+        name => format!("pod {name:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use kube::core::object::HasSpec;
 use kube::{Resource, ResourceExt};
 
 /// Longer than the API server takes from our answer to the stored object. Not much longer: what is refused by
@@ -19,8 +20,12 @@ impl<K> Default for Recent<K> {
     }
 }
 
-impl<K: Resource + Clone> Recent<K> {
-    /// Remembers an object that was allowed at `now`.
+impl<K> Recent<K>
+where
+    K: Resource + HasSpec + Clone,
+    K::Spec: PartialEq,
+{
+    /// Remembers an object that was allowed at `now`, to come in or to become so.
     pub fn allow(&mut self, now: Instant, object: &K) {
         self.0.retain(|(_, known)| known.name_any() != object.name_any());
         self.0.push((now, object.clone()));
@@ -31,11 +36,13 @@ impl<K: Resource + Clone> Recent<K> {
         self.0.retain(|(_, known)| known.name_any() != name);
     }
 
-    /// `listed` and what was allowed a moment before `now` but is not in it; never what is named `except`.
+    /// `listed`, and what was allowed a moment before `now` but is not so in it; never what is named `except`.
+    /// An object that is changing is there twice: nobody knows yet which of the two it will be.
     pub fn beside(&mut self, now: Instant, listed: Vec<K>, except: &str) -> Vec<K> {
         self.0.retain(|(at, known)| {
-            now.saturating_duration_since(*at) < MEMORY
-                && listed.iter().all(|object| object.name_any() != known.name_any())
+            let is_known =
+                |object: &K| object.name_any() == known.name_any() && object.spec() == known.spec();
+            now.saturating_duration_since(*at) < MEMORY && !listed.iter().any(is_known)
         });
         let mut all = listed;
         all.extend(self.0.iter().map(|(_, known)| known.clone()));
@@ -79,6 +86,18 @@ mod tests {
                 .all(|s| s.name_any() == "a")
         );
         assert!(recent.beside(now, vec![], "a").is_empty());
+    }
+
+    #[test]
+    fn an_object_that_changes_counts_as_it_is_and_as_it_will_be() {
+        let now = Instant::now();
+        let mut recent = Recent::default();
+        let mut grown = subnet("a");
+        grown.spec.range.end = Some("10.0.0.99".to_owned());
+        recent.allow(now, &grown);
+        let both = recent.beside(now, vec![subnet("a")], "b");
+        assert_eq!(both, [subnet("a"), grown.clone()]);
+        assert_eq!(recent.beside(now, vec![grown.clone()], "b"), [grown]);
     }
 
     #[test]

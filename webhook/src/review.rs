@@ -1,11 +1,15 @@
 //! `AdmissionReview` on the wire, `v1` and `v1beta1`: the objects stay raw JSON until a handler wants
 //! them, so that an object which does not decode is answered and not dropped.
 
+use std::fmt::Display;
+
 use json_patch::Patch;
 use k8s_openapi::ByteString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::clip::{self, clipped};
 
 const KIND: &str = "AdmissionReview";
 const VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
@@ -92,25 +96,29 @@ pub struct Refusal {
 impl Refusal {
     /// The object is not what it says it is.
     pub fn malformed(message: impl ToString) -> Self {
-        Self {
-            code: 400,
-            message: message.to_string(),
-        }
+        Self::new(400, message)
     }
 
     /// Against a rule.
     pub fn denied(message: impl ToString) -> Self {
-        Self {
-            code: 403,
-            message: message.to_string(),
-        }
+        Self::new(403, message)
     }
 
     /// It could not be judged.
     pub fn errored(message: impl ToString) -> Self {
+        Self::new(500, message)
+    }
+
+    /// The same, with the object that it is about in front.
+    #[must_use]
+    pub fn about(self, object: impl Display) -> Self {
+        Self::new(self.code, format!("{object}: {}", self.message))
+    }
+
+    fn new(code: u16, message: impl ToString) -> Self {
         Self {
-            code: 500,
-            message: message.to_string(),
+            code,
+            message: clipped(message.to_string(), clip::REFUSAL),
         }
     }
 
@@ -139,6 +147,18 @@ impl Request {
     /// Whether the object will be stored when everybody agrees.
     pub fn counts(&self) -> bool {
         self.dry_run != Some(true)
+    }
+
+    /// Whether an update asks for something else than before. Finalizers and labels do not count, and an object
+    /// that must go may go, so the rules are not asked then, however the object came to be.
+    pub fn changes_spec(&self) -> bool {
+        let (Some(old), Some(new)) = (&self.old_object, &self.object) else {
+            return true;
+        };
+        let is_terminating = new
+            .pointer("/metadata/deletionTimestamp")
+            .is_some_and(|time| !time.is_null());
+        !is_terminating && old.get("spec") != new.get("spec")
     }
 
     /// The object as it would become.
@@ -225,8 +245,8 @@ struct Response<'a> {
     patch: Option<ByteString>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 fn wire(version: &str, uid: &str, answer: &Answer) -> Value {
@@ -236,11 +256,12 @@ fn wire(version: &str, uid: &str, answer: &Answer) -> Value {
         status: None,
         patch: None,
         patch_type: None,
-        warnings: &[],
+        warnings: Vec::new(),
     };
     match answer {
         Ok(allowed) => {
-            response.warnings = &allowed.warnings;
+            let warnings = allowed.warnings.iter().cloned();
+            response.warnings = warnings.map(|text| clipped(text, clip::WARNING)).collect();
             if !allowed.patch.0.is_empty() {
                 response.patch = serde_json::to_vec(&allowed.patch).ok().map(ByteString);
                 response.patch_type = Some("JSONPatch");
@@ -259,100 +280,4 @@ fn wire(version: &str, uid: &str, answer: &Answer) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::patch::add;
-
-    fn body(request: Value) -> Vec<u8> {
-        json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": KIND, "request": request})
-            .to_string()
-            .into_bytes()
-    }
-
-    fn request() -> Value {
-        json!({"uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE",
-               "object": {"metadata": {"name": "a"}}, "oldObject": null})
-    }
-
-    #[test]
-    fn the_answer_comes_in_the_version_that_was_asked_in() {
-        let review = Review::read(&body(request())).expect("a question");
-        let answer = review.answer(&Ok(Allowed::default()));
-        assert_eq!(
-            answer,
-            json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview",
-                   "response": {"uid": "u", "allowed": true}})
-        );
-    }
-
-    #[test]
-    fn a_patch_is_base64_of_a_list_of_operations() {
-        let review = Review::read(&body(request())).expect("a question");
-        let patch = Patch(vec![add(&["a"], json!(1))]);
-        let answer = review.answer(&Ok(Allowed {
-            patch,
-            warnings: vec!["w".to_owned()],
-        }));
-        let response = &answer["response"];
-        assert_eq!(response["patchType"], "JSONPatch");
-        assert_eq!(response["warnings"], json!(["w"]));
-        let bytes: ByteString = serde_json::from_value(response["patch"].clone()).expect("base64");
-        assert_eq!(bytes.0, br#"[{"op":"add","path":"/a","value":1}]"#);
-    }
-
-    #[test]
-    fn a_refusal_carries_code_and_reason() {
-        let review = Review::read(&body(request())).expect("a question");
-        let answer = review.answer(&Err(Refusal::denied("no")));
-        assert_eq!(answer["response"]["allowed"], false);
-        assert_eq!(
-            answer["response"]["status"],
-            json!({"status": "Failure", "code": 403, "reason": "Forbidden", "message": "no"})
-        );
-    }
-
-    #[test]
-    fn a_broken_request_with_a_uid_is_answered_inside_the_review() {
-        let Err(Unreadable::Answerable(answer)) = Review::read(&body(json!({"uid": "u", "operation": 7})))
-        else {
-            panic!("not answered");
-        };
-        assert_eq!(answer["response"]["uid"], "u");
-        assert_eq!(answer["response"]["status"]["code"], 400);
-    }
-
-    #[test]
-    fn what_has_no_uid_or_is_no_review_is_anonymous() {
-        let bodies = [
-            b"".to_vec(),
-            b"{".to_vec(),
-            b"[]".to_vec(),
-            b"{}".to_vec(),
-            body(json!(null)),
-            body(json!({"uid": 1})),
-            json!({"apiVersion": "admission.k8s.io/v2", "request": request()})
-                .to_string()
-                .into_bytes(),
-        ];
-        for body in bodies {
-            assert!(
-                matches!(Review::read(&body), Err(Unreadable::Anonymous(_))),
-                "{body:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_object_that_does_not_decode_is_malformed() {
-        let mut request = request();
-        request["object"] = json!({"spec": {"containers": 1}});
-        let review = Review::read(&body(request)).expect("a question");
-        let decoded = review.request.object::<k8s_openapi::api::core::v1::Pod>();
-        assert_eq!(decoded.expect_err("not a pod").code, 400);
-        let old = review.request.old_object::<k8s_openapi::api::core::v1::Pod>();
-        assert_eq!(
-            old.expect_err("no old pod").message,
-            "oldObject of the request: missing"
-        );
-    }
-}
+mod tests;

@@ -1,15 +1,14 @@
-//! Subnets: judged by the rules of `api::validation` against a live list (control-plane 5.5).
+//! Subnets: judged by the rules of `api::validation` against live lists (control-plane 5.5).
 
 use std::time::Instant;
 
-use hybridnet_api::names::label;
-use hybridnet_api::validation::subnet::{self as rules, SubnetFault};
-use hybridnet_api::{Network, Subnet};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use hybridnet_api::Subnet;
+use hybridnet_api::validation::subnet::{self as rules, SubnetFault, Surroundings, changes_addresses};
+use kube::ResourceExt;
 
 use crate::admission::Admission;
-use crate::live::{get, list, list_with};
+use crate::live::{addresses_of, list, parent};
+use crate::remote_subnet::beside_subnets;
 use crate::review::{Allowed, Answer, Refusal, Request};
 
 /// Whether a new subnet is allowed.
@@ -18,9 +17,11 @@ pub async fn create(admission: &Admission, request: &Request) -> Answer {
     // From the list to the decision: of two that come together one sees the other.
     let mut recent = admission.subnets.lock().await;
     let now = Instant::now();
-    let network = parent(admission, &subnet).await?;
+    let network = parent(&admission.client, &subnet).await?;
     let others = recent.beside(now, list(&admission.client).await?, &subnet.name_any());
     rules::create(&subnet, network.as_ref(), &others).map_err(|fault| denied(&subnet, &fault))?;
+    let remote = beside_subnets(admission).await?;
+    rules::apart_from_remote(&subnet, &remote).map_err(|fault| denied(&subnet, &fault))?;
     if request.counts() {
         recent.allow(now, &subnet);
     }
@@ -30,39 +31,47 @@ pub async fn create(admission: &Admission, request: &Request) -> Answer {
 /// Whether a subnet may become another.
 pub async fn update(admission: &Admission, request: &Request) -> Answer {
     let (old, new): (Subnet, Subnet) = (request.old_object()?, request.object()?);
-    if old.spec == new.spec {
+    let network = parent(&admission.client, &new).await?;
+    let mut surroundings = Surroundings {
+        network: network.as_ref(),
+        ..Surroundings::default()
+    };
+    if !changes_addresses(&old, &new) {
+        judged(&old, &new, &surroundings)?;
         return Ok(Allowed::default());
     }
-    let network = parent(admission, &new).await?;
-    let beside = rules::Surroundings {
-        network: network.as_ref(),
-        ..rules::Surroundings::default()
-    };
-    rules::update(&old, &new, &beside).map_err(|fault| match &fault {
-        SubnetFault::NoNetwork(_) => Refusal::errored(text(&new, &fault)),
-        _ => denied(&new, &fault),
-    })?;
+    let name = new.name_any();
+    let mut recent = admission.subnets.lock().await;
+    let now = Instant::now();
+    let others = recent.beside(now, list(&admission.client).await?, &name);
+    let remote = beside_subnets(admission).await?;
+    let held = addresses_of(&admission.client, &name).await?;
+    surroundings.others = &others;
+    surroundings.remote = &remote;
+    surroundings.held = &held;
+    judged(&old, &new, &surroundings)?;
+    if request.counts() {
+        recent.allow(now, &new);
+    }
     Ok(Allowed::default())
+}
+
+fn judged(old: &Subnet, new: &Subnet, surroundings: &Surroundings<'_>) -> Result<(), Refusal> {
+    rules::update(old, new, surroundings).map_err(|fault| match &fault {
+        SubnetFault::NoNetwork(_) => Refusal::errored(text(new, &fault)),
+        _ => denied(new, &fault),
+    })
 }
 
 /// Whether a subnet may go.
 pub async fn delete(admission: &Admission, request: &Request) -> Answer {
     let subnet: Subnet = request.old_object()?;
-    let of_subnet = ListParams::default().labels(&format!("{}={}", label::SUBNET, subnet.name_any()));
-    let held = list_with(&Api::all(admission.client.clone()), &of_subnet).await?;
+    let held = addresses_of(&admission.client, &subnet.name_any()).await?;
     rules::delete(&held).map_err(|fault| denied(&subnet, &fault))?;
     if request.counts() {
         admission.subnets.lock().await.forget(&subnet.name_any());
     }
     Ok(Allowed::default())
-}
-
-async fn parent(admission: &Admission, subnet: &Subnet) -> Result<Option<Network>, Refusal> {
-    // The path of an empty name is that of the list.
-    if subnet.spec.network.is_empty() {
-        return Ok(None);
-    }
-    get(&Api::all(admission.client.clone()), &subnet.spec.network).await
 }
 
 fn denied(subnet: &Subnet, fault: &SubnetFault) -> Refusal {

@@ -1,7 +1,7 @@
 use hybridnet_api::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::fixtures::{World, ip_instance, network, node, request, subnet};
+use crate::fixtures::{self, World, ip_instance, network, node, remote, request, subnet};
 
 fn overlay(name: &str) -> Value {
     network(name, json!({"type": "Overlay", "netID": 4}))
@@ -19,18 +19,41 @@ fn bgp(name: &str) -> Value {
     network
 }
 
+fn with(mut network: Value, field: &str, value: Value) -> Value {
+    network["spec"][field] = value;
+    network
+}
+
 fn world(objects: &[Value]) -> World {
     World::of(objects, Settings::default())
 }
 
+fn says(text: &str, name: &str, words: &[&str]) {
+    fixtures::says(text, &format!("network {name:?}"), words);
+}
+
+/// Scenario 125: overlay networks that cannot be.
 #[tokio::test]
-async fn a_second_overlay_is_denied_with_the_names_of_both() {
-    let world = world(&[overlay("first")]);
-    let text = world.denied(&overlay("second")).await;
-    assert!(
-        text.contains("network \"second\"") && text.contains("network \"first\" is that already"),
-        "{text}"
+async fn an_overlay_is_the_only_one_has_an_identifier_and_no_selector() {
+    let beside = world(&[overlay("first")]);
+    let text = beside.denied(&overlay("second")).await;
+    says(
+        &text,
+        "second",
+        &["spec.type is Overlay", "\"first\" is that already", "at most one"],
     );
+    let alone = world(&[]);
+    let text = alone.denied(&with(overlay("o"), "netID", json!(null))).await;
+    says(
+        &text,
+        "o",
+        &["spec.netID is missing: give a VXLAN network identifier"],
+    );
+    let text = alone
+        .denied(&with(overlay("o"), "nodeSelector", json!({"a": "b"})))
+        .await;
+    says(&text, "o", &["spec.nodeSelector is set: leave it out", "Overlay"]);
+    assert!(alone.create(&overlay("o")).await.is_ok());
 }
 
 #[tokio::test]
@@ -55,72 +78,186 @@ async fn a_dry_run_takes_nothing() {
     assert!(world.create(&overlay("wet")).await.is_ok());
 }
 
+/// Scenario 126: underlay selectors that cannot be.
 #[tokio::test]
 async fn a_selector_may_not_reach_a_node_of_another_underlay_network() {
     let world = world(&[
         vlan("first", "a"),
         node("node1", json!({"network": "a", "zone": "z"})),
     ]);
-    let second = network("second", json!({"nodeSelector": {"zone": "z"}, "netID": 101}));
-    assert!(
-        world
-            .denied(&second)
-            .await
-            .contains("node \"node1\", which is in network \"first\"")
+    let text = world
+        .denied(&with(vlan("second", "b"), "nodeSelector", json!({})))
+        .await;
+    says(
+        &text,
+        "second",
+        &["spec.nodeSelector is empty: give the labels of its nodes"],
     );
-    let free = network("third", json!({"nodeSelector": {"zone": "y"}, "netID": 101}));
-    assert!(world.create(&free).await.is_ok());
-    let old = network("third", json!({"nodeSelector": {"zone": "y"}, "netID": 101}));
-    let new = network("third", json!({"nodeSelector": {"zone": "z"}, "netID": 101}));
-    let refusal = world
-        .update(&old, &new)
-        .await
-        .expect_err("the selector reaches node1");
-    assert!(
-        refusal.code == 403 && refusal.message.contains("node1"),
-        "{refusal}"
+    let second = network("second", json!({"nodeSelector": {"zone": "z"}, "netID": 101}));
+    let words = [
+        "spec.nodeSelector matches node \"node1\", which is in network \"first\"",
+        "select other nodes",
+    ];
+    says(&world.denied(&second).await, "second", &words);
+    let third = |zone: &str| network("third", json!({"nodeSelector": {"zone": zone}, "netID": 101}));
+    assert!(world.create(&third("y")).await.is_ok());
+    says(
+        &world.denied_change(&third("y"), &third("z")).await,
+        "third",
+        &words,
     );
 }
 
 #[tokio::test]
-async fn a_bgp_network_updated_without_config_is_denied_and_not_a_crash() {
-    let mut new = bgp("b");
-    new["spec"]["config"] = json!(null);
-    let refusal = world(&[bgp("b")])
-        .update(&bgp("b"), &new)
-        .await
-        .expect_err("peers are missing");
+async fn of_two_selectors_that_move_to_one_node_at_the_same_moment_one_is_denied() {
+    let (first, second) = (vlan("first", "a"), vlan("second", "b"));
+    let world = world(&[first.clone(), second.clone(), node("node1", json!({"zone": "z"}))]);
+    let moved = |network: &Value| with(network.clone(), "nodeSelector", json!({"zone": "z"}));
+    let (new_first, new_second) = (moved(&first), moved(&second));
+    let answers = tokio::join!(
+        world.update(&first, &new_first),
+        world.update(&second, &new_second)
+    );
+    let denied: Vec<_> = [answers.0, answers.1]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
     assert!(
-        refusal.code == 403 && refusal.message.contains("bgpPeers is empty"),
-        "{refusal}"
+        matches!(denied.as_slice(), [one] if one.message.contains("node1")),
+        "{denied:?}"
     );
 }
 
+/// Scenario 127: BGP networks and modes that cannot be.
+#[tokio::test]
+async fn each_mode_has_its_fields() {
+    let world = world(&[]);
+    let peers = |asn: i32, address: &str| json!({"bgpPeers": [{"asn": asn, "address": address}]});
+    for (network, words) in [
+        (
+            with(bgp("n"), "netID", json!(null)),
+            "spec.netID is missing: give an AS number",
+        ),
+        (
+            with(bgp("n"), "config", json!(null)),
+            "spec.config.bgpPeers is empty: give the routers",
+        ),
+        (
+            with(bgp("n"), "config", peers(65001, "x")),
+            "spec.config.bgpPeers: address \"x\" is not an IP address: write that of the router",
+        ),
+        (
+            with(bgp("n"), "config", peers(0, "10.0.0.1")),
+            "spec.config.bgpPeers: asn of 10.0.0.1 is 0: use a number above 0",
+        ),
+        (
+            network("n", json!({"type": "GlobalBGP", "netID": 7})),
+            "spec.netID is 7: leave it out",
+        ),
+        (
+            with(overlay("n"), "mode", json!("VLAN")),
+            "spec.mode is VLAN, which is not for spec.type Overlay: leave it out, or use VXLAN",
+        ),
+        (
+            with(overlay("n"), "mode", json!("Mesh")),
+            "\"Mesh\": use one of VLAN, BGP, VXLAN, GlobalBGP",
+        ),
+        (
+            with(overlay("n"), "type", json!("overlay")),
+            "\"overlay\": use one of Underlay, Overlay, GlobalBGP",
+        ),
+        (
+            with(vlan("n", "a"), "netID", json!(4095)),
+            "spec.netID is 4095: use a VLAN ID from 0 to 4094",
+        ),
+        (
+            with(overlay("n"), "netID", json!(16_777_216)),
+            "16777216: use a VXLAN network identifier from 1",
+        ),
+        (
+            with(overlay("n"), "config", json!({"allowedNamespaces": ["Team"]})),
+            "spec.config.allowedNamespaces \"Team\" is not the name of a namespace: write whole names",
+        ),
+    ] {
+        says(&world.denied(&network).await, "n", &[words]);
+    }
+    for network in [
+        bgp("n"),
+        network("n", json!({"type": "GlobalBGP"})),
+        vlan("v", "a"),
+    ] {
+        assert!(world.create(&network).await.is_ok(), "{network}");
+    }
+}
+
+/// Scenario 128: type, mode and netID stay.
 #[tokio::test]
 async fn type_mode_and_net_id_cannot_change() {
     let world = world(&[]);
-    for (field, value) in [
-        ("type", json!("Overlay")),
-        ("mode", json!("BGP")),
-        ("netID", json!(7)),
+    for (field, value, words) in [
+        (
+            "type",
+            json!("Overlay"),
+            "spec.type cannot change from nothing to \"Overlay\"",
+        ),
+        (
+            "mode",
+            json!("BGP"),
+            "spec.mode cannot change from nothing to \"BGP\"",
+        ),
+        (
+            "netID",
+            json!(7),
+            "spec.netID cannot change from \"100\" to \"7\"",
+        ),
+        (
+            "netID",
+            json!(null),
+            "spec.netID cannot change from \"100\" to nothing",
+        ),
     ] {
-        let mut new = vlan("v", "a");
-        new["spec"][field] = value;
-        let refusal = world.update(&vlan("v", "a"), &new).await.expect_err(field);
-        assert!(
-            refusal.code == 403 && refusal.message.contains(field),
-            "{refusal}"
-        );
+        let text = world
+            .denied_change(&vlan("v", "a"), &with(vlan("v", "a"), field, value))
+            .await;
+        says(&text, "v", &[words, "create another network"]);
     }
-    let mut labelled = vlan("v", "a");
-    labelled["metadata"]["finalizers"] = json!(["x"]);
-    assert!(world.update(&vlan("v", "a"), &labelled).await.is_ok());
+    let spelled_out = with(vlan("v", "a"), "mode", json!("VLAN"));
+    assert!(world.update(&vlan("v", "a"), &spelled_out).await.is_ok());
     assert!(
         world.api.state().reads.is_empty(),
         "nothing is listed for what does not touch a selector"
     );
 }
 
+/// Scenario 128: a BGP network without config.
+#[tokio::test]
+async fn a_bgp_network_updated_without_config_is_denied_and_not_a_crash() {
+    let bare = with(bgp("b"), "config", json!(null));
+    let text = world(&[bgp("b")]).denied_change(&bgp("b"), &bare).await;
+    says(&text, "b", &["spec.config.bgpPeers is empty: give the routers"]);
+}
+
+#[tokio::test]
+async fn what_is_as_bad_as_it_was_or_is_going_is_not_judged() {
+    let bad = network(
+        "o",
+        json!({"type": "Mesh", "netID": -1, "nodeSelector": {"a": 7}}),
+    );
+    let world = world(&[]);
+    let mut new = bad.clone();
+    new["metadata"]["finalizers"] = json!(["x"]);
+    new["status"] = json!({"nodeList": ["node1"]});
+    assert!(world.update(&bad, &new).await.is_ok());
+    new["spec"]["netID"] = json!(-2);
+    assert!(world.update(&bad, &new).await.is_err());
+    new["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert!(world.update(&bad, &new).await.is_ok());
+    let mut status = request("UPDATE", Some(&overlay("o")), Some(&vlan("o", "a")));
+    status.sub_resource = Some("status".to_owned());
+    assert!(world.admission.validate(&status).await.is_ok());
+}
+
+/// Scenario 129: a network in use stays.
 #[tokio::test]
 async fn a_network_with_a_subnet_stays() {
     let of_network = subnet(
@@ -147,6 +284,7 @@ async fn a_network_stays_for_a_subnet_that_was_allowed_a_moment_ago() {
     assert!(world.delete(&overlay("o")).await.is_err());
 }
 
+/// Scenario 129: a BGP network whose nodes announce.
 #[tokio::test]
 async fn a_bgp_network_stays_while_its_nodes_announce_global_addresses() {
     let global = network("global", json!({"type": "GlobalBGP"}));
@@ -155,11 +293,13 @@ async fn a_bgp_network_stays_while_its_nodes_announce_global_addresses() {
         .delete(&bgp("b"))
         .await
         .expect_err("announced");
-    assert!(
-        refusal
-            .message
-            .contains("node \"node1\" announces 10.0.0.5/24 of network \"global\""),
-        "{refusal}"
+    says(
+        &refusal.message,
+        "b",
+        &[
+            "node \"node1\" announces 10.0.0.5/24 of network \"global\"",
+            "move these pods away first",
+        ],
     );
     let elsewhere = ip_instance("10-0-0-5", "p", ("other", "s"));
     assert!(
@@ -167,6 +307,40 @@ async fn a_bgp_network_stays_while_its_nodes_announce_global_addresses() {
             .delete(&bgp("b"))
             .await
             .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn an_overlay_that_carries_traffic_to_other_clusters_stays() {
+    let east = remote(
+        "RemoteCluster",
+        "east",
+        json!({"apiEndpoint": "https://1.2.3.4:6443"}),
+    );
+    let mut settings = Settings::default();
+    settings.gates.multi_cluster = true;
+    let connected = World::of(&[overlay("o"), east.clone()], settings.clone());
+    let refusal = connected
+        .delete(&overlay("o"))
+        .await
+        .expect_err("clusters are connected");
+    assert_eq!(refusal.code, 403);
+    says(
+        &refusal.message,
+        "o",
+        &[
+            "carries the traffic to RemoteCluster \"east\"",
+            "delete all RemoteClusters first",
+        ],
+    );
+    assert!(connected.delete(&vlan("v", "a")).await.is_ok());
+    assert!(
+        World::of(&[], settings).delete(&overlay("o")).await.is_ok(),
+        "the kind is not served"
+    );
+    assert!(
+        world(&[east]).delete(&overlay("o")).await.is_ok(),
+        "the gate is off"
     );
 }
 

@@ -1,44 +1,37 @@
 //! Whether a pod can get what it asks for (control-plane 5.4): the first rule that it breaks is the answer.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use hybridnet_api::address::{Family, number};
-use hybridnet_api::names::annotation::{IP_FAMILY, IP_POOL, MAC_POOL, NETWORK_TYPE, SPECIFIED_NETWORK};
-use hybridnet_api::network::Count;
+use hybridnet_api::names::annotation::{IP_FAMILY, NETWORK_TYPE};
 use hybridnet_api::pod::{annotation, annotation_or_label};
 use hybridnet_api::selection::{Catalogue, PodFamily, SelectionError, Subject, kept, named, preferred};
 use hybridnet_api::settings::Settings;
-use hybridnet_api::{IpInstance, Network, NetworkType, pool};
+use hybridnet_api::{Network, NetworkType};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 
-use super::names_its_addresses;
+use super::doubt::Doubt;
+use super::fault::PodFault;
+use super::pools::Pools;
+use super::room::room;
+use super::seeker::Seeker;
+use super::{allowed, names_its_addresses};
 use crate::fresh::Fresh;
 use crate::review::{Allowed, Answer, Refusal};
 
 /// The answer.
 pub async fn judge(subject: &Subject<'_>, catalogue: &mut Fresh<'_>, settings: &Settings) -> Answer {
+    let namespace = catalogue.namespace_of(subject).await?;
     let wish = catalogue
         .learning(|catalogue| named_and_there(subject, catalogue))
         .await?;
-    let wish = wish.map_err(Refusal::denied)?;
-    let held = preferred(&kept(subject, &*catalogue, settings));
-    let pooled = names_its_addresses(subject.metadata, settings);
-    let network_type = network_type(subject, wish.network.as_deref(), settings)?;
-    if let Some(network) = &wish.network {
-        may_keep(&held, network, if pooled { &[] } else { &wish.subnets })?;
-    }
-    let family = family(subject, settings)?;
-    let pool = ip_pool(subject, wish.network.as_deref())?;
-    mac_pool(subject)?;
-    // Addresses that are kept or named are there, however full the network is.
-    if held.is_empty() && !pooled && network_type.is_unique() {
-        has_room(network_type, wish.network, family, &*catalogue)?;
-    }
-    let warnings = doubts(&pool, family);
+    let seeker = wish
+        .map_err(PodFault::from)
+        .and_then(|wish| seeker(subject, wish, catalogue, settings));
+    let judged = seeker.and_then(|seeker| verdict(&seeker, namespace.as_deref(), catalogue));
+    let doubts = judged.map_err(Refusal::denied)?;
     Ok(Allowed {
-        warnings,
+        warnings: doubts.iter().map(ToString::to_string).collect(),
         ..Allowed::default()
     })
 }
@@ -57,127 +50,139 @@ fn named_and_there(subject: &Subject<'_>, catalogue: &dyn Catalogue) -> Result<W
     Ok(Wish { network, subnets })
 }
 
+fn seeker<'a>(
+    subject: &'a Subject<'a>,
+    wish: Wish,
+    catalogue: &dyn Catalogue,
+    settings: &'a Settings,
+) -> Result<Seeker<'a>, PodFault> {
+    Ok(Seeker {
+        subject,
+        settings,
+        network_type: network_type(subject, wish.network.as_deref(), settings)?,
+        network: wish.network,
+        subnets: wish.subnets,
+        family: family(subject, settings)?,
+        kept: preferred(&kept(subject, catalogue, settings)),
+        pooled: names_its_addresses(subject.metadata, settings),
+    })
+}
+
 fn network_type(
     subject: &Subject<'_>,
     network: Option<&Network>,
     settings: &Settings,
-) -> Result<NetworkType, Refusal> {
-    let asked = annotation_or_label(subject.metadata, NETWORK_TYPE);
-    let asked = asked.map(NetworkType::parse_ignoring_case).transpose();
-    let asked = asked.map_err(|unknown| Refusal::denied(format!("{NETWORK_TYPE}: {unknown}")))?;
+) -> Result<NetworkType, SelectionError> {
+    let word = annotation_or_label(subject.metadata, NETWORK_TYPE);
+    let asked = word.map(NetworkType::parse_ignoring_case).transpose()?;
     let Some(network) = network else {
         return Ok(asked.unwrap_or(settings.default_network_type));
     };
     let name = network.name_any();
     let actual = network.spec.network_type();
-    let actual = actual.map_err(|unknown| Refusal::denied(format!("network {name:?}: {unknown}")))?;
+    let actual = actual.map_err(|source| SelectionError::UnusableNetwork {
+        network: name.clone(),
+        source,
+    })?;
     match asked {
-        Some(asked) if asked != actual => Err(Refusal::denied(format!(
-            "{NETWORK_TYPE} asks for {asked}, but network {name:?} is {actual}: leave the type out, or name a \
-             network of that type"
-        ))),
+        Some(asked) if asked != actual => Err(SelectionError::Type {
+            key: NETWORK_TYPE,
+            asked: asked.to_string(),
+            network: name,
+            actual,
+        }),
         _ => Ok(actual),
     }
 }
 
-fn may_keep(held: &[Arc<IpInstance>], network: &Network, subnets: &[String]) -> Result<(), Refusal> {
-    for instance in held {
-        let (address, name) = (&instance.spec.address.ip, network.name_any());
-        if instance.spec.network != name {
-            return Err(Refusal::denied(format!(
-                "the pod keeps {address} of network {:?}, but {SPECIFIED_NETWORK} is {name:?}: name the former, or set \
-                 ip-retain to \"false\" for new addresses",
-                instance.spec.network
-            )));
-        }
-        if !subnets.is_empty() && !subnets.contains(&instance.spec.subnet) {
-            return Err(Refusal::denied(format!(
-                "the pod keeps {address} of subnet {:?}, but asks for subnet {}: name the former, or set ip-retain to \
-                 \"false\" for new addresses",
-                instance.spec.subnet,
-                subnets.join("/")
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn family(subject: &Subject<'_>, settings: &Settings) -> Result<PodFamily, Refusal> {
+fn family(subject: &Subject<'_>, settings: &Settings) -> Result<PodFamily, SelectionError> {
     match annotation(subject.metadata, IP_FAMILY) {
         None => Ok(settings.default_ip_family),
-        Some(word) => PodFamily::parse_ignoring_case(word)
-            .ok_or_else(|| Refusal::denied(SelectionError::Family(word.to_owned()))),
+        Some(word) => {
+            PodFamily::parse_ignoring_case(word).ok_or_else(|| SelectionError::Family(word.to_owned()))
+        }
     }
 }
 
-fn ip_pool(subject: &Subject<'_>, network: Option<&Network>) -> Result<Vec<Vec<IpAddr>>, Refusal> {
-    let Some(text) = annotation(subject.metadata, IP_POOL) else {
-        return Ok(Vec::new());
-    };
-    if network.is_none() {
-        return Err(Refusal::denied(format!(
-            "{IP_POOL} is set without a network: name the network of its addresses in {SPECIFIED_NETWORK}"
-        )));
+fn verdict(
+    seeker: &Seeker<'_>,
+    namespace: Option<&Namespace>,
+    catalogue: &Fresh<'_>,
+) -> Result<Vec<Doubt>, PodFault> {
+    keeps_what_it_asks_for(seeker)?;
+    let pools = Pools::of(seeker)?;
+    let network = home(seeker, catalogue)?;
+    let mut doubts = pools.doubts(seeker);
+    if let Some(network) = &network {
+        allowed::places(seeker, network, catalogue)?;
+        let subnets = catalogue.subnets_of(&network.name_any());
+        doubts.extend(pools.in_their_places(seeker, &subnets, catalogue)?);
+        // Addresses that are kept or named are there, however full the network is.
+        if seeker.kept.is_empty() && !seeker.pooled {
+            doubts.extend(other_family(seeker, catalogue));
+            if seeker.network_type.is_unique() {
+                doubts.extend(room(seeker, network, &subnets)?);
+            }
+        }
     }
-    pool::ip_sections(text).map_err(|error| Refusal::denied(format!("{IP_POOL}: {error}")))
+    doubts.extend(allowed::number(seeker, namespace, catalogue)?);
+    Ok(doubts)
 }
 
-fn mac_pool(subject: &Subject<'_>) -> Result<(), Refusal> {
-    let Some(text) = annotation(subject.metadata, MAC_POOL) else {
+// The network that is named, or the only one of its type. Which underlay network it will be is the scheduler's
+// choice, and that of kept addresses was made long ago.
+fn home(seeker: &Seeker<'_>, catalogue: &dyn Catalogue) -> Result<Option<Arc<Network>>, PodFault> {
+    let type_ = seeker.network_type;
+    match &seeker.network {
+        Some(network) => Ok(Some(network.clone())),
+        None if !type_.is_unique() || !seeker.kept.is_empty() => Ok(None),
+        None => {
+            let found = catalogue.networks_of_type(type_).into_iter().next();
+            found.map(Some).ok_or(PodFault::NoNetworkOfType(type_))
+        }
+    }
+}
+
+fn keeps_what_it_asks_for(seeker: &Seeker<'_>) -> Result<(), PodFault> {
+    let Some(network) = &seeker.network else {
         return Ok(());
     };
-    let sections = pool::mac_sections(text);
-    sections
-        .map(|_| ())
-        .map_err(|error| Refusal::denied(format!("{MAC_POOL}: {error}")))
-}
-
-fn has_room(
-    type_: NetworkType,
-    network: Option<Arc<Network>>,
-    family: PodFamily,
-    catalogue: &dyn Catalogue,
-) -> Result<(), Refusal> {
-    let network = network.or_else(|| catalogue.networks_of_type(type_).into_iter().next());
-    let Some(network) = network else {
-        return Err(Refusal::denied(format!(
-            "there is no {type_} network: create one, or ask for another type in {NETWORK_TYPE}"
-        )));
-    };
-    // A network that was made a moment ago has no numbers yet: the manager will see.
-    let is_full = |count: Option<Count>| count.is_some_and(|count| count.available <= 0);
-    let full = network.status.as_ref().is_some_and(|status| {
-        is_full(match family {
-            PodFamily::Ipv4Only => status.statistics,
-            PodFamily::Ipv6Only => status.ipv6_statistics,
-            PodFamily::DualStack => status.dual_stack_statistics,
-        })
-    });
-    if full {
-        let name = network.name_any();
-        return Err(Refusal::denied(format!(
-            "{type_} network {name:?} has no {family} addresses left: add a subnet to it, or delete pods"
-        )));
+    let asked = network.name_any();
+    for kept in &seeker.kept {
+        let address = kept.spec.address.ip.clone();
+        if kept.spec.network != asked {
+            return Err(PodFault::KeptInNetwork {
+                address,
+                kept: kept.spec.network.clone(),
+                asked,
+            });
+        }
+        // With a pool it is the pool that says which addresses they are.
+        let names_others = !seeker.subnets.is_empty() && !seeker.subnets.contains(&kept.spec.subnet);
+        if names_others && !seeker.pooled {
+            return Err(PodFault::KeptInSubnet {
+                address,
+                kept: kept.spec.subnet.clone(),
+                asked: seeker.subnets.join("/"),
+            });
+        }
     }
     Ok(())
 }
 
-fn doubts(pool: &[Vec<IpAddr>], family: PodFamily) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (section, addresses) in pool.iter().enumerate() {
-        let families: Vec<_> = addresses.iter().map(|ip| Family::of(*ip)).collect();
-        if families != family.families() {
-            warnings.push(format!(
-                "{IP_POOL}: section {section} is not {family}, which the pod asks for"
-            ));
-        }
-        for ip in addresses
-            .iter()
-            .filter(|ip| !seen.insert((Family::of(**ip), number(**ip))))
-        {
-            warnings.push(format!("{IP_POOL}: {ip} is listed twice"));
-        }
-    }
-    warnings
+// One subnet for each family that is asked for, or none at all.
+fn other_family(seeker: &Seeker<'_>, catalogue: &dyn Catalogue) -> Option<Doubt> {
+    let version = |name: &String| {
+        let subnet = catalogue.subnet(name);
+        subnet
+            .map(|subnet| subnet.spec.range.version.clone())
+            .unwrap_or_default()
+    };
+    let named = seeker.subnets.iter().map(version);
+    let asked = seeker.family.families().iter().map(|family| family.version());
+    let fits = seeker.subnets.is_empty() || named.eq(asked);
+    (!fits).then(|| Doubt::SubnetFamily {
+        subnets: seeker.subnets.join("/"),
+        family: seeker.family,
+    })
 }

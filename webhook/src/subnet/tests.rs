@@ -1,9 +1,13 @@
+//! Subnets as they come in and go; `change` has how they may change.
+
+mod change;
+
 use std::time::{Duration, Instant};
 
 use hybridnet_api::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::fixtures::{World, ip_instance, network, subnet};
+use crate::fixtures::{self, World, ip_instance, network, subnet};
 
 fn overlay() -> Value {
     network("o", json!({"type": "Overlay", "netID": 4}))
@@ -21,62 +25,237 @@ fn v6(name: &str, cidr: &str, start: &str, end: &str) -> Value {
     subnet(name, json!({"network": "o", "range": range}))
 }
 
+/// 10.0.0.0/24 from one host to another.
+fn part(name: &str, start: u8, end: u8) -> Value {
+    let mut subnet = v4(name, "10.0.0.0/24");
+    subnet["spec"]["range"]["start"] = json!(format!("10.0.0.{start}"));
+    subnet["spec"]["range"]["end"] = json!(format!("10.0.0.{end}"));
+    subnet
+}
+
 fn world(objects: &[Value]) -> World {
     World::of(objects, Settings::default())
+}
+
+fn says(text: &str, name: &str, words: &[&str]) {
+    fixtures::says(text, &format!("subnet {name:?}"), words);
 }
 
 #[tokio::test]
 async fn a_subnet_of_no_network_is_denied() {
     let world = world(&[]);
-    let text = world.denied(&v4("s", "10.0.0.0/24")).await;
-    assert_eq!(
-        text,
-        "subnet \"s\": spec.network \"o\" does not exist: create that Network first"
-    );
+    for network in ["o", "../subnets/o", "o/status"] {
+        let mut orphan = v4("s", "10.0.0.0/24");
+        orphan["spec"]["network"] = json!(network);
+        assert_eq!(
+            world.denied(&orphan).await,
+            format!("subnet \"s\": spec.network {network:?} does not exist: create that Network first")
+        );
+    }
     let lonely = subnet(
         "s",
         json!({"network": "", "range": {"version": "4", "cidr": "10.0.0.0/24"}}),
     );
-    assert!(world.denied(&lonely).await.contains("spec.network is empty"));
+    says(
+        &world.denied(&lonely).await,
+        "s",
+        &["spec.network is empty: name the Network"],
+    );
 }
 
+/// Scenario 130: VLAN subnets that cannot be.
+/// Scenario 131: netIDs where there are none.
 #[tokio::test]
-async fn an_overlap_is_denied_with_the_names_of_both() {
+async fn each_mode_has_its_fields() {
+    let nodes = json!({"network": "x"});
+    let peers = json!({"bgpPeers": [{"asn": 65001, "address": "10.0.0.1"}]});
     let world = world(&[
         overlay(),
-        v4("old", "10.0.0.0/24"),
-        v6("old6", "fd00::/64", "fd00::1", "fd00::ff"),
+        network("six", json!({"netID": 6, "nodeSelector": nodes})),
+        network("none", json!({"nodeSelector": nodes})),
+        network(
+            "bgp",
+            json!({"mode": "BGP", "netID": 65000, "nodeSelector": nodes, "config": peers}),
+        ),
     ]);
-    let text = world.denied(&v4("new", "10.0.0.0/25")).await;
-    assert!(
-        text.contains("subnet \"new\"") && text.contains("subnet \"old\""),
-        "{text}"
+    let of = |network: &str, more: Value| {
+        let mut spec = json!({"network": network, "range": {"version": "4", "cidr": "10.0.0.0/24", "gateway": "10.0.0.1"}});
+        for (key, value) in more.as_object().expect("fields") {
+            spec[key] = value.clone();
+        }
+        subnet("s", spec)
+    };
+    let without = json!({"range": {"version": "4", "cidr": "10.0.0.0/24"}});
+    for (subnet, words) in [
+        (
+            of("six", without),
+            "spec.range.gateway is missing: give the fabric's router",
+        ),
+        (
+            of("none", json!({})),
+            "spec.netID is missing: give the VLAN ID here or in network \"none\"",
+        ),
+        (
+            of("six", json!({"netID": 5})),
+            "spec.netID is 5, but network \"six\" has 6: leave it out",
+        ),
+        (
+            of("six", json!({"config": {"autoNatOutgoing": false}})),
+            "spec.config.autoNatOutgoing is false: leave it out, only VXLAN networks masquerade, and this is VLAN",
+        ),
+        (of("o", json!({"netID": 4})), "spec.netID is 4: leave it out"),
+        (of("bgp", json!({"netID": 7})), "spec.netID is 7: leave it out"),
+        (
+            of("bgp", json!({"config": {"autoNatOutgoing": true}})),
+            "autoNatOutgoing is true: leave it out",
+        ),
+        (
+            of("o", json!({"config": {"allowedNamespaces": ["*"]}})),
+            "spec.config.allowedNamespaces \"*\" is not the name of a namespace",
+        ),
+    ] {
+        says(&world.denied(&subnet).await, "s", &[words]);
+    }
+    for subnet in [of("six", json!({})), of("none", json!({"netID": 9}))] {
+        assert!(world.create(&subnet).await.is_ok(), "{subnet}");
+        assert!(world.delete(&subnet).await.is_ok());
+    }
+}
+
+/// Scenario 132: at most 65536 addresses.
+#[tokio::test]
+async fn a_subnet_has_at_most_65536_addresses() {
+    let world = world(&[overlay()]);
+    let text = world.denied(&v4("s", "10.0.0.0/15")).await;
+    says(
+        &text,
+        "s",
+        &["spec.range has 131070 addresses, and 65536 is the most: set spec.range.start"],
     );
-    let text = world
-        .denied(&v6("new6", "fd00::/64", "fd00::ff", "fd00::1ff"))
-        .await;
-    assert!(
-        text.contains("subnet \"new6\" and subnet \"old6\" both have fd00::ff"),
-        "{text}"
-    );
-    assert!(world.create(&v4("apart", "10.0.1.0/24")).await.is_ok());
+    assert!(world.create(&v4("wide", "10.0.0.0/16")).await.is_ok());
     assert!(
         world
-            .create(&v6("apart6", "fd00::/64", "fd00::100", "fd00::1ff"))
+            .create(&v6("six", "fd00::/64", "fd00::1", "fd00::ff"))
             .await
             .is_ok()
     );
 }
 
 #[tokio::test]
-async fn a_prefix_inside_of_a_wide_one_is_denied_at_once() {
-    let start = Instant::now();
-    let world = world(&[overlay(), v6("wide", "fd00::/64", "fd00::1", "fd00::ff")]);
+async fn ranges_that_make_no_sense_are_denied_with_field_value_and_remedy() {
+    let world = world(&[overlay()]);
+    let with = |field: &str, value: Value| {
+        let mut subnet = v4("s", "10.0.0.0/24");
+        subnet["spec"]["range"][field] = value;
+        subnet
+    };
+    for (subnet, words) in [
+        (with("version", json!("5")), ["\"5\"", "\"4\""]),
+        (
+            with("version", json!("6")),
+            ["spec.range.cidr 10.0.0.0/24 is not IPv6", "use version \"4\""],
+        ),
+        (
+            with("cidr", json!("10.0.0/24")),
+            ["spec.range.cidr \"10.0.0/24\"", "write it as"],
+        ),
+        (
+            with("cidr", json!("10.0.0.7/24")),
+            ["spec.range.cidr \"10.0.0.7/24\"", "write 10.0.0.0/24"],
+        ),
+        (
+            with("cidr", json!("10.0.0.0/31")),
+            ["10.0.0.0/31 is too small", "at most 30"],
+        ),
+        (
+            with("start", json!("10.0.1.1")),
+            ["spec.range.start \"10.0.1.1\"", "10.0.0.0/24"],
+        ),
+        (
+            with("gateway", json!("fd00::1")),
+            ["spec.range.gateway \"fd00::1\"", "IPv4"],
+        ),
+        (
+            with("reservedIPs", json!(["10.0.0"])),
+            ["spec.range.reservedIPs", "\"10.0.0\""],
+        ),
+        (
+            with("excludeIPRanges", json!(["10.0.0.9-10.0.0.1"])),
+            ["spec.range.excludeIPRanges", "10.0.0.9"],
+        ),
+    ] {
+        says(&world.denied(&subnet).await, "s", &words);
+    }
+}
+
+/// Scenario 133: CIDRs and ranges beside each other.
+#[tokio::test]
+async fn an_overlap_is_denied_with_the_names_of_both() {
+    let world = world(&[
+        overlay(),
+        network("other", json!({"netID": 7, "nodeSelector": {"a": "b"}})),
+        part("old", 10, 99),
+        v6("old6", "fd00::/64", "fd00::1", "fd00::ff"),
+    ]);
+    let text = world.denied(&v4("new", "10.0.0.0/25")).await;
+    says(
+        &text,
+        "new",
+        &["10.0.0.0/25", "10.0.0.0/24 of subnet \"old\": use the same CIDR"],
+    );
+    let mut elsewhere = v4("new", "10.0.0.0/24");
+    elsewhere["spec"]["network"] = json!("other");
+    elsewhere["spec"]["range"]["gateway"] = json!("10.0.0.1");
+    let text = world.denied(&elsewhere).await;
+    says(
+        &text,
+        "new",
+        &[
+            "10.0.0.0/24",
+            "subnet \"old\" of network \"o\"",
+            "only subnets of one network",
+        ],
+    );
+    let text = world.denied(&part("new", 99, 150)).await;
+    says(
+        &text,
+        "new",
+        &["subnet \"new\" and subnet \"old\" both have 10.0.0.99: set spec.range.start"],
+    );
     let text = world
-        .denied(&v6("part", "fd00::/80", "fd00::1:0", "fd00::1:ff"))
+        .denied(&v6("new6", "fd00::/64", "fd00::ff", "fd00::1ff"))
         .await;
-    assert!(text.contains("\"part\"") && text.contains("\"wide\""), "{text}");
-    assert!(start.elapsed() < Duration::from_secs(1));
+    says(&text, "new6", &["subnet \"old6\" both have fd00::ff"]);
+    for apart in [
+        part("apart", 100, 150),
+        v4("far", "10.0.1.0/24"),
+        v6("apart6", "fd00::/64", "fd00::100", "fd00::1ff"),
+    ] {
+        assert!(world.create(&apart).await.is_ok(), "{apart}");
+    }
+}
+
+/// Scenario 136: wide IPv6 prefixes at once.
+#[tokio::test]
+async fn wide_prefixes_are_compared_at_once() {
+    let world = world(&[overlay(), v6("wide", "fd00::/64", "fd00::1", "fd00::ff")]);
+    let inside = v6("part", "fd00::/80", "fd00::1:0", "fd00::1:ff");
+    let (mut widest, mut half) = (
+        v6("a", "fd00::/32", "fd00::1", "fd00::9"),
+        v6("b", "fd00::/33", "fd00::1", "fd00::9"),
+    );
+    for subnet in [&mut widest, &mut half] {
+        subnet["spec"]["range"]["excludeIPRanges"] = json!(["fd00:0:1::/48"]);
+    }
+    let beside = World::of(&[overlay(), widest.clone()], Settings::default());
+    let start = Instant::now();
+    says(&world.denied(&inside).await, "part", &["\"wide\""]);
+    says(&beside.denied(&half).await, "b", &["\"a\""]);
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -112,62 +291,37 @@ async fn a_name_may_be_used_again_after_deletion() {
 async fn the_list_is_live_and_the_caches_do_not_count() {
     let world = World::behind(&[], &[overlay()], Settings::default());
     world.store(&v4("late", "10.0.0.0/24"));
-    assert!(world.denied(&v4("new", "10.0.0.0/25")).await.contains("\"late\""));
-}
-
-#[tokio::test]
-async fn what_addresses_rest_on_cannot_change() {
-    let world = world(&[overlay()]);
-    let old = v6("s", "fd00::/64", "fd00::1", "fd00::ff");
-    let with = |field: &str, value: Value| {
-        let mut new = old.clone();
-        new["spec"]["range"][field] = value;
-        new
-    };
-    for (field, value) in [
-        ("start", json!("fd00::2")),
-        ("end", json!("fd00::fe")),
-        ("gateway", json!("fd00::ffff")),
-        ("excludeIPs", json!(["fd00::7"])),
-    ] {
-        let refusal = world.update(&old, &with(field, value)).await.expect_err(field);
-        assert!(
-            refusal.code == 403 && refusal.message.contains(field),
-            "{refusal}"
-        );
-    }
-    assert!(
-        world
-            .update(&old, &with("reservedIPs", json!(["fd00::7"])))
-            .await
-            .is_ok()
+    says(
+        &world.denied(&v4("new", "10.0.0.0/25")).await,
+        "new",
+        &["\"late\""],
     );
 }
 
-#[tokio::test]
-async fn the_finalizer_of_a_subnet_without_a_network_can_go() {
-    let world = world(&[]);
-    let mut old = v4("s", "10.0.0.0/24");
-    old["metadata"]["finalizers"] = json!(["networking.alibaba.com/metrics-registered"]);
-    assert!(world.update(&old, &v4("s", "10.0.0.0/24")).await.is_ok());
-    let mut private = old.clone();
-    private["spec"]["config"] = json!({"private": true});
-    assert_eq!(
-        world.update(&old, &private).await.expect_err("no network").code,
-        500
-    );
-    private["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    private["spec"]["network"] = json!("gone");
-    world.store(&network("gone", json!({"type": "Overlay", "netID": 4})));
-    assert!(world.update(&old, &private).await.is_ok());
-}
-
+/// Scenario 135: a subnet with a reserved address stays.
 #[tokio::test]
 async fn a_subnet_with_an_address_in_use_stays_and_the_address_is_told() {
     let held = ip_instance("10-0-0-5", "web-0", ("o", "s"));
     let world = world(&[overlay(), held]);
     let refusal = world.delete(&v4("s", "10.0.0.0/24")).await.expect_err("in use");
     assert_eq!(refusal.code, 403);
-    assert!(refusal.message.contains("10.0.0.5 (d/10-0-0-5)"), "{refusal}");
+    says(
+        &refusal.message,
+        "s",
+        &["10.0.0.5 (d/10-0-0-5)", "delete their pods or IPInstances first"],
+    );
     assert!(world.delete(&v4("other", "10.0.1.0/24")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_subnet_whose_name_is_no_label_comes_in_never_and_goes_always() {
+    let world = world(&[overlay()]);
+    let long = v4(&"s".repeat(64), "10.0.0.0/24");
+    assert!(
+        world
+            .denied(&long)
+            .await
+            .contains("metadata.name has 64 characters: use at most 63")
+    );
+    assert!(world.delete(&long).await.is_ok());
 }
