@@ -58,21 +58,15 @@ pub trait Configuration {
 
 impl Configuration for ValidatingWebhookConfiguration {
     fn clients(&self) -> Vec<&WebhookClientConfig> {
-        self.webhooks
-            .iter()
-            .flatten()
-            .map(|webhook| &webhook.client_config)
-            .collect()
+        let webhooks = self.webhooks.iter().flatten();
+        webhooks.map(|webhook| &webhook.client_config).collect()
     }
 }
 
 impl Configuration for MutatingWebhookConfiguration {
     fn clients(&self) -> Vec<&WebhookClientConfig> {
-        self.webhooks
-            .iter()
-            .flatten()
-            .map(|webhook| &webhook.client_config)
-            .collect()
+        let webhooks = self.webhooks.iter().flatten();
+        webhooks.map(|webhook| &webhook.client_config).collect()
     }
 }
 
