@@ -2,7 +2,9 @@
 //!
 //! [`Election`] is owned by the task that holds the lease; everybody else gets a [`Leadership`], which
 //! says by our own clock whether a write may still be sent. Times of other hosts are never compared:
-//! a holder counts as gone when its Lease has not changed for the lease's duration while we watched.
+//! a holder counts as gone when its Lease has not changed for the lease's duration while we watched. A Lease
+//! that was emptied, renamed to us or deleted by hand has a former holder too, who hears of it only at its
+//! next attempt: it is waited for likewise.
 
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ const DURATION: Duration = Duration::from_secs(15);
 /// How long we believe in our own lease after the last success. What is left of [`DURATION`] is for
 /// writes under way.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// The duration in the record of a lease that its holder gave away; the Go project's library writes the same.
+const RELEASED: Duration = Duration::from_secs(1);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_secs(2);
 /// One attempt is given up after this.
@@ -55,6 +59,8 @@ pub enum Attempt {
     Won,
     /// Somebody else holds it.
     HeldBy(String),
+    /// Nobody holds it, or we without having asked: whoever held it may not know that yet.
+    InDoubt,
     /// Somebody wrote in between: try again.
     Conflict,
 }
@@ -65,8 +71,12 @@ pub struct Election {
     api: Api<Lease>,
     name: String,
     identity: String,
-    /// Version of the Lease that we saw last, and when we first saw it.
+    /// Version of the Lease that we saw last (nothing when it was gone), and when we first saw it so.
     seen: Option<(Option<String>, Instant)>,
+    /// Whether we have ever seen a Lease.
+    existed: bool,
+    /// Whether we have asked for the Lease: only then a record with our name is ours.
+    asked: bool,
     until: watch::Sender<Option<Instant>>,
     pulse: watch::Sender<Instant>,
 }
@@ -79,6 +89,8 @@ impl Election {
             name: name.to_owned(),
             identity,
             seen: None,
+            existed: false,
+            asked: false,
             until: watch::Sender::new(None),
             pulse: watch::Sender::new(Instant::now()),
         }
@@ -130,6 +142,10 @@ impl Election {
                     warn!(lease = self.name, holder = other, "lease taken by another");
                     break;
                 }
+                Ok(Ok(Attempt::InDoubt)) => {
+                    warn!(lease = self.name, "lease taken away");
+                    break;
+                }
                 Ok(Ok(Attempt::Conflict)) => debug!(lease = self.name, "lease written by another"),
                 Ok(Err(error)) => warn!(lease = self.name, %error, "lease not renewed"),
                 Err(_) => warn!(lease = self.name, "lease not renewed: no answer in time"),
@@ -164,13 +180,29 @@ impl Election {
         let asked = Instant::now();
         let found = self.api.get_opt(&self.name).await?;
         let spec = found.as_ref().and_then(|lease| lease.spec.as_ref());
-        if let Some(lease) = &found {
-            let idle = self.idle(lease.metadata.resource_version.clone(), asked);
-            let holder = holder(spec);
-            if !may_claim(holder, &self.identity, idle, duration(spec)) {
-                return Ok(Attempt::HeldBy(holder.to_owned()));
+        self.existed |= found.is_some();
+        let idle = self.idle(
+            found
+                .as_ref()
+                .and_then(|lease| lease.metadata.resource_version.clone()),
+            asked,
+        );
+        let leads = self.until.borrow().is_some();
+        match &found {
+            Some(_) if self.may_claim(spec, idle) => {}
+            Some(_) => {
+                let holder = holder(spec);
+                let doubt = holder.is_empty() || holder == self.identity;
+                return Ok(if doubt {
+                    Attempt::InDoubt
+                } else {
+                    Attempt::HeldBy(holder.to_owned())
+                });
             }
+            None if self.existed && !leads && idle <= DURATION => return Ok(Attempt::InDoubt),
+            None => {}
         }
+        self.asked = true;
         let spec = Some(claimed(spec, &self.identity, Timestamp::now()));
         let options = PostParams::default();
         let written = if let Some(lease) = found {
@@ -193,6 +225,11 @@ impl Election {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Conflict),
             Err(error) => Err(error),
         }
+    }
+
+    fn may_claim(&self, spec: Option<&LeaseSpec>, idle: Duration) -> bool {
+        let ours = self.asked && holder(spec) == self.identity;
+        ours || given_away(spec) || idle > duration(spec)
     }
 
     /// For how long the Lease has been at this version, as far as we saw.
@@ -218,8 +255,9 @@ fn duration(spec: Option<&LeaseSpec>) -> Duration {
         .map_or(DURATION, Duration::from_secs)
 }
 
-fn may_claim(holder: &str, identity: &str, idle: Duration, duration: Duration) -> bool {
-    holder.is_empty() || holder == identity || idle > duration
+/// Whether the last holder has given the Lease away itself, knowing that it leads no more.
+fn given_away(spec: Option<&LeaseSpec>) -> bool {
+    holder(spec).is_empty() && duration(spec) == RELEASED
 }
 
 /// The record of a holder that has just got or renewed the lease.
@@ -245,7 +283,7 @@ fn claimed(before: Option<&LeaseSpec>, identity: &str, now: Timestamp) -> LeaseS
 fn released(before: LeaseSpec, now: Timestamp) -> LeaseSpec {
     LeaseSpec {
         holder_identity: Some(String::new()),
-        lease_duration_seconds: Some(1),
+        lease_duration_seconds: Some(i32::try_from(RELEASED.as_secs()).unwrap_or(1)),
         acquire_time: Some(MicroTime(now)),
         renew_time: Some(MicroTime(now)),
         ..before

@@ -21,6 +21,12 @@ fn lease(holder: &str, version: &str) -> Value {
         "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3}})
 }
 
+fn given_away() -> Value {
+    let mut lease = lease("", "7");
+    lease["spec"]["leaseDurationSeconds"] = json!(1);
+    lease
+}
+
 fn echo_or(found: Answer) -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
     move |seen| match seen.method {
         Method::GET => found.clone(),
@@ -48,7 +54,7 @@ async fn the_first_candidate_creates_the_lease_and_leads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_its_holder_gave_away_is_taken_at_once() {
-    let api = FakeApi::new(echo_or(Answer::ok(lease("", "7"))));
+    let api = FakeApi::new(echo_or(Answer::ok(given_away())));
     let started = Instant::now();
 
     election(&api, "a").win().await;
@@ -79,6 +85,59 @@ async fn a_silent_holder_is_replaced_only_after_the_whole_duration() {
     );
 }
 
+/// Scenario 146: a Lease changed by hand has a former holder.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_emptied_or_renamed_by_hand_is_taken_when_its_former_holder_must_know() {
+    for holder in ["", "a"] {
+        let api = FakeApi::new(echo_or(Answer::ok(lease(holder, "7"))));
+        let started = Instant::now();
+
+        election(&api, "a").win().await;
+
+        let took = started.elapsed();
+        assert!(
+            took > RENEW_DEADLINE && took < Duration::from_secs(20),
+            "{holder:?}: {took:?}"
+        );
+    }
+}
+
+/// Scenario 146: a Lease deleted by hand has a former holder.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_deleted_under_another_holder_is_taken_when_that_one_must_know() {
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    let api = FakeApi::new(move |seen| match seen.method {
+        Method::GET if looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {
+            Answer::ok(lease("b", "7"))
+        }
+        Method::GET => Answer::not_found(),
+        _ => Answer::ok(seen.body.clone()),
+    });
+    let started = Instant::now();
+
+    election(&api, "a").win().await;
+
+    assert!(started.elapsed() > RENEW_DEADLINE, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_lease_was_emptied_by_hand_leads_no_more() {
+    let emptied = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let state = emptied.clone();
+    let api = FakeApi::new(move |seen| {
+        let taken = state.load(std::sync::atomic::Ordering::Relaxed);
+        echo_or(Answer::ok(if taken { lease("", "8") } else { given_away() }))(seen)
+    });
+    let mut election = election(&api, "a");
+    let leadership = election.leadership();
+    election.win().await;
+    emptied.store(true, std::sync::atomic::Ordering::Relaxed);
+
+    election.hold().await;
+
+    assert!(!leadership.is_valid());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_holder_that_renews_is_never_replaced() {
     let version = std::sync::atomic::AtomicU64::new(0);
@@ -101,7 +160,7 @@ async fn leadership_ends_before_another_may_take_the_lease() {
         if !state.load(std::sync::atomic::Ordering::Relaxed) {
             return Answer::status(500, "InternalError");
         }
-        echo_or(Answer::ok(lease("", "7")))(seen)
+        echo_or(Answer::ok(given_away()))(seen)
     });
     let mut election = election(&api, "a");
     let leadership = election.leadership();
