@@ -12,6 +12,7 @@ mod fresh;
 pub mod held;
 mod live;
 pub mod metrics;
+mod namespaces;
 mod network;
 pub mod patch;
 mod pod;

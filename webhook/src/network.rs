@@ -10,6 +10,7 @@ use kube::ResourceExt;
 
 use crate::admission::Admission;
 use crate::live::{addresses, list, list_if_served};
+use crate::namespaces;
 use crate::review::{Allowed, Answer, Refusal, Request};
 
 /// Whether a new network is allowed.
@@ -27,7 +28,7 @@ pub async fn update(admission: &Admission, request: &Request) -> Answer {
     if old.spec.node_selector == new.spec.node_selector {
         let nothing = Surroundings::default();
         rules::update(&old, &new, &nothing).map_err(|fault| denied(&new, &fault))?;
-        return Ok(Allowed::default());
+        return Ok(allowed(admission, &new));
     }
     beside(admission, request, &new, |beside| {
         rules::update(&old, &new, beside)
@@ -54,7 +55,14 @@ async fn beside(
     if request.counts() {
         recent.allow(now, network);
     }
-    Ok(Allowed::default())
+    Ok(allowed(admission, network))
+}
+
+fn allowed(admission: &Admission, network: &Network) -> Allowed {
+    Allowed {
+        warnings: namespaces::doubts(network.spec.allowed_namespaces(), &*admission.caches),
+        ..Allowed::default()
+    }
 }
 
 /// Whether a network may go.

@@ -16,6 +16,7 @@ use hybridnet_api::selection::{Subject, kept, preferred};
 use hybridnet_api::settings::Settings;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
+use serde_json::Value;
 
 use crate::admission::Admission;
 use crate::fresh::Fresh;
@@ -30,11 +31,15 @@ pub async fn mutate(admission: &Admission, request: &Request) -> Answer {
     if is_of_host(&pod) {
         return Ok(place::tolerating(raw, &pod));
     }
-    let vm = machine(admission, request, &pod).await?;
-    let subject = subject(request, &pod, vm.as_deref());
+    let answer = placed(admission, request, (raw, &pod)).await;
+    answer.map_err(|refusal| refusal.about(named(request, &pod)))
+}
+
+async fn placed(admission: &Admission, request: &Request, (raw, pod): (&Value, &Pod)) -> Answer {
+    let vm = machine(admission, request, pod).await?;
+    let subject = subject(request, pod, vm.as_deref());
     let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
-    let selection = catalogue.select(&subject, &admission.settings).await;
-    let selection = selection.map_err(|refusal| refusal.about(named(&subject)))?;
+    let selection = catalogue.select(&subject, &admission.settings).await?;
     let placement = Placement {
         raw,
         metadata: &pod.metadata,
@@ -50,11 +55,15 @@ pub async fn validate(admission: &Admission, request: &Request) -> Answer {
     if is_of_host(&pod) {
         return Ok(Allowed::default());
     }
-    let vm = machine(admission, request, &pod).await?;
-    let subject = subject(request, &pod, vm.as_deref());
+    let answer = judged(admission, request, &pod).await;
+    answer.map_err(|refusal| refusal.about(named(request, &pod)))
+}
+
+async fn judged(admission: &Admission, request: &Request, pod: &Pod) -> Answer {
+    let vm = machine(admission, request, pod).await?;
+    let subject = subject(request, pod, vm.as_deref());
     let mut catalogue = Fresh::new(&admission.client, &*admission.caches);
-    let judged = judge::judge(&subject, &mut catalogue, &admission.settings).await;
-    judged.map_err(|refusal| refusal.about(named(&subject)))
+    judge::judge(&subject, &mut catalogue, &admission.settings).await
 }
 
 fn is_of_host(pod: &Pod) -> bool {
@@ -75,23 +84,26 @@ async fn machine(admission: &Admission, request: &Request, pod: &Pod) -> Result<
 
 // The object may have neither yet: namespace and name are those of the request.
 fn subject<'a>(request: &'a Request, pod: &'a Pod, vm: Option<&'a str>) -> Subject<'a> {
-    let name = match request.name.as_str() {
-        "" => pod.metadata.name.as_deref().unwrap_or_default(),
-        name => name,
-    };
     Subject {
         namespace: &request.namespace,
-        name,
+        name: name(request, pod),
         metadata: &pod.metadata,
         vm,
     }
 }
 
+fn name<'a>(request: &'a Request, pod: &'a Pod) -> &'a str {
+    match request.name.as_str() {
+        "" => pod.metadata.name.as_deref().unwrap_or_default(),
+        name => name,
+    }
+}
+
 // A pod that the server has yet to name is known by the beginning of its name.
-fn named(subject: &Subject<'_>) -> String {
-    match subject.name {
+fn named(request: &Request, pod: &Pod) -> String {
+    match name(request, pod) {
         "" => {
-            let beginning = subject.metadata.generate_name.as_deref().unwrap_or_default();
+            let beginning = pod.metadata.generate_name.as_deref().unwrap_or_default();
             format!("pod {:?}", format!("{beginning}*"))
         }
         name => format!("pod {name:?}"),

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use crate::admission::Admission;
 use crate::live::{addresses_of, list, parent};
+use crate::namespaces;
 use crate::remote_subnet::beside_subnets;
 use crate::review::{Allowed, Answer, Refusal, Request};
 
@@ -25,7 +26,7 @@ pub async fn create(admission: &Admission, request: &Request) -> Answer {
     if request.counts() {
         recent.allow(now, &subnet);
     }
-    Ok(Allowed::default())
+    Ok(allowed(admission, &subnet))
 }
 
 /// Whether a subnet may become another.
@@ -38,7 +39,7 @@ pub async fn update(admission: &Admission, request: &Request) -> Answer {
     };
     if !changes_addresses(&old, &new) {
         judged(&old, &new, &surroundings)?;
-        return Ok(Allowed::default());
+        return Ok(allowed(admission, &new));
     }
     let name = new.name_any();
     let mut recent = admission.subnets.lock().await;
@@ -53,7 +54,7 @@ pub async fn update(admission: &Admission, request: &Request) -> Answer {
     if request.counts() {
         recent.allow(now, &new);
     }
-    Ok(Allowed::default())
+    Ok(allowed(admission, &new))
 }
 
 fn judged(old: &Subnet, new: &Subnet, surroundings: &Surroundings<'_>) -> Result<(), Refusal> {
@@ -61,6 +62,13 @@ fn judged(old: &Subnet, new: &Subnet, surroundings: &Surroundings<'_>) -> Result
         SubnetFault::NoNetwork(_) => Refusal::errored(text(new, &fault)),
         _ => denied(new, &fault),
     })
+}
+
+fn allowed(admission: &Admission, subnet: &Subnet) -> Allowed {
+    Allowed {
+        warnings: namespaces::doubts(subnet.spec.allowed_namespaces(), &*admission.caches),
+        ..Allowed::default()
+    }
 }
 
 /// Whether a subnet may go.

@@ -238,6 +238,19 @@ async fn a_bgp_network_updated_without_config_is_denied_and_not_a_crash() {
 }
 
 #[tokio::test]
+async fn an_allowed_namespace_that_is_not_there_is_told() {
+    let world = world(&[]);
+    let open_to = |names: Value| with(overlay("o"), "config", json!({"allowedNamespaces": names}));
+    assert_eq!(world.warned(&open_to(json!(["d"]))).await, [""; 0]);
+    let slip = open_to(json!(["d", "e", "f"]));
+    let changed = world.update(&overlay("o"), &slip).await.expect("it is allowed");
+    assert_eq!(
+        changed.warnings,
+        ["spec.config.allowedNamespaces: \"e\" and 1 more not there (yet): check the name"]
+    );
+}
+
+#[tokio::test]
 async fn what_is_as_bad_as_it_was_or_is_going_is_not_judged() {
     let bad = network(
         "o",

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use hybridnet_api::address::Family;
 use hybridnet_api::selection::PodFamily;
 
 /// One of several things, and how many there are beside it.
@@ -106,6 +107,16 @@ pub enum Doubt {
     /// The pod will wait.
     #[error("specified-subnet: {0:?} has no address left: the pod waits until one is free")]
     FullSubnet(String),
+    /// The pod will wait until an administrator does something.
+    #[error(
+        "specified-network: {network:?} has no {family} Subnet that this namespace may use: the pod gets no address"
+    )]
+    NothingOpen {
+        /// What is named.
+        network: String,
+        /// What is missing.
+        family: Family,
+    },
     /// The pod will wait for ever.
     #[error("specified-subnet: {subnets:?} not {family}, which ip-family asks for: change one of the two")]
     SubnetFamily {
@@ -194,6 +205,10 @@ mod tests {
                 value: "twenty".to_owned(),
             },
             Doubt::FullSubnet(name()),
+            Doubt::NothingOpen {
+                network: name(),
+                family: Family::V6,
+            },
             Doubt::SubnetFamily {
                 subnets: format!("{}/{}", name(), name()),
                 family: PodFamily::Ipv4Only,

@@ -120,13 +120,23 @@ fn verdict(
         // Addresses that are kept or named are there, however full the network is.
         if seeker.kept.is_empty() && !seeker.pooled {
             doubts.extend(other_family(seeker, catalogue));
-            if seeker.network_type.is_unique() {
-                doubts.extend(room(seeker, network, &subnets)?);
-            }
+            doubts.extend(outlook(seeker, room(seeker, network, &subnets))?);
         }
     }
     doubts.extend(allowed::number(seeker, namespace, catalogue)?);
     Ok(doubts)
+}
+
+// Nodes of an underlay network say by their labels when it is full, and its pods wait for the scheduler. That a
+// network has nothing for this namespace they do not say.
+fn outlook(seeker: &Seeker<'_>, room: Result<Vec<Doubt>, PodFault>) -> Result<Vec<Doubt>, PodFault> {
+    match room {
+        Err(PodFault::NothingOpen { network, family, .. }) if !seeker.network_type.is_unique() => {
+            Ok(vec![Doubt::NothingOpen { network, family }])
+        }
+        Err(PodFault::Full { .. }) if !seeker.network_type.is_unique() => Ok(Vec::new()),
+        room => room,
+    }
 }
 
 // The network that is named, or the only one of its type. Which underlay network it will be is the scheduler's

@@ -1,5 +1,4 @@
-//! Whether a network whose pods may run anywhere has an address for one more (control-plane 5.4, step 7). A pod is
-//! refused only when no Subnet that it could get an address of has one: numbers that are not known yet count as
+//! Whether a network has an address for one more pod (control-plane 5.4, step 7). A pod is refused only when no Subnet that it could get an address of has one: numbers that are not known yet count as
 //! room, for the manager will see.
 
 use std::sync::Arc;

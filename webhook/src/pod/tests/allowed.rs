@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{chart, configured, over, says, sub, under, with};
+use super::{chart, configured, counted, over, says, sub, under, with};
 use crate::fixtures::{World, ip_instance, namespace, pod, stateful};
 
 fn only(object: Value, namespaces: &[&str]) -> Value {
@@ -70,6 +70,22 @@ async fn a_subnet_for_others_is_refused_to_those_who_name_it() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn an_underlay_network_whose_subnets_are_for_others_is_told() {
+    let named = pod("p", &[("specified-network", "theirs")]);
+    let theirs = only(sub("t4", "theirs", "4"), &["a"]);
+    assert_eq!(
+        with(&[counted(under("theirs"), 5), theirs.clone()], chart())
+            .warned(&named)
+            .await,
+        [
+            "specified-network: \"theirs\" has no IPv4 Subnet that this namespace may use: the pod gets no address"
+        ]
+    );
+    let open = [counted(under("theirs"), 5), theirs, sub("o", "theirs", "4")];
+    assert_eq!(with(&open, chart()).warned(&named).await, [""; 0]);
 }
 
 fn holding(count: usize, limit: &str) -> Vec<Value> {
