@@ -11,8 +11,8 @@ use kube::Client;
 use serde_json::{Value, json};
 
 pub use world::{
-    World, annotations, ip_instance, namespace, network, node, pod, prefixed, remote, request, says,
-    stateful, subnet,
+    World, annotations, ip_instance, namespace, network, node, one_denied, pod, prefixed, remote, request,
+    says, stateful, subnet,
 };
 
 /// Kinds that are served, whether there are objects of them or not. Other kinds are served with their first object.

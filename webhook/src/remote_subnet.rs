@@ -54,7 +54,7 @@ mod tests {
     use hybridnet_api::settings::Settings;
     use serde_json::{Value, json};
 
-    use crate::fixtures::{World, network, remote, subnet};
+    use crate::fixtures::{World, network, one_denied, remote, subnet};
 
     fn part(start: u8, end: u8) -> Value {
         let at = |last: u8| format!("10.0.0.{last}");
@@ -114,12 +114,7 @@ mod tests {
         let world = World::of(&[overlay()], connected());
         let (remote, local) = (theirs("east.s", part(50, 60)), ours("here", part(55, 65)));
         let answers = tokio::join!(world.create(&remote), world.create(&local));
-        let denied: Vec<_> = [answers.0, answers.1]
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
-        assert_eq!(denied.len(), 1, "{denied:?}");
-        let text = &denied[0].message;
+        let text = one_denied(answers);
         assert!(text.contains("\"east.s\"") && text.contains("\"here\""), "{text}");
     }
 

@@ -1,19 +1,14 @@
 //! The `KubeVirt` virtual machine of a pod, behind the gate `VMIPRetain`: read live, for a cluster without
 //! `KubeVirt` has nothing to watch.
 
-use hybridnet_api::pod::controller_of;
 use hybridnet_api::settings::Settings;
 use hybridnet_service::errors::chain;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DynamicObject, ObjectMeta};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client};
+use hybridnet_service::kubevirt::{self, instance_of, machine_of};
+use kube::Client;
+use kube::api::ObjectMeta;
 
+use crate::live::is_name;
 use crate::review::Refusal;
-
-const INSTANCE: &str = "VirtualMachineInstance";
-const MACHINE: &str = "VirtualMachine";
-const GROUP: &str = "kubevirt.io";
 
 /// Name of the virtual machine whose addresses the pod has; nothing when it runs none.
 pub async fn of_pod(
@@ -25,33 +20,25 @@ pub async fn of_pod(
     let Some(instance) = instance_of(pod).filter(|_| settings.gates.vm_ip_retain) else {
         return Ok(None);
     };
-    let resource = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk(GROUP, "v1", INSTANCE),
-        "virtualmachineinstances",
-    );
-    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
-    let found = api.get(&instance.name).await.map_err(|error| {
+    let name = &instance.name;
+    let unreadable = |why: &str| {
         Refusal::errored(format!(
-            "virtual machine instance {:?}: {}",
-            instance.name,
-            chain(&error)
+            "virtual machine instance {name:?} of namespace {namespace:?}: {why}: without it nobody knows whose addresses \
+             the pod keeps"
         ))
-    })?;
-    let owner = controller_of(&found.metadata).filter(|owner| is_of(owner, MACHINE));
-    Ok(owner.map(|owner| owner.name.clone()))
-}
-
-fn instance_of(pod: &ObjectMeta) -> Option<&OwnerReference> {
-    controller_of(pod).filter(|owner| is_of(owner, INSTANCE))
-}
-
-fn is_of(owner: &OwnerReference, kind: &str) -> bool {
-    let group = owner.api_version.split('/').next();
-    owner.kind == kind && group == Some(GROUP)
+    };
+    if !is_name(name) {
+        return Err(unreadable("no object can be called so"));
+    }
+    let found = kubevirt::instance(client, namespace, name).await;
+    let found = found.map_err(|error| unreadable(&chain(&error)))?;
+    let found = found.ok_or_else(|| unreadable("not found"))?;
+    Ok(machine_of(&found).map(|owner| owner.name.clone()))
 }
 
 #[cfg(test)]
 mod tests {
+    use hybridnet_service::kubevirt::{INSTANCE, MACHINE};
     use serde_json::{Value, json};
 
     use super::*;
@@ -81,9 +68,14 @@ mod tests {
         );
         assert_eq!(found(false, &owned_by(INSTANCE, "i")).await, Ok(None));
         assert_eq!(found(true, &owned_by("ReplicaSet", "i")).await, Ok(None));
-        let gone = found(true, &owned_by(INSTANCE, "gone"))
-            .await
-            .expect_err("no such instance");
-        assert!(gone.code == 500 && gone.message.contains("\"gone\""), "{gone}");
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_cannot_be_read_is_named() {
+        for name in ["gone", "../i", "i/status"] {
+            let error = found(true, &owned_by(INSTANCE, name)).await.expect_err(name);
+            let said = error.message.contains(&format!("{name:?} of namespace \"d\""));
+            assert!(error.code == 500 && said, "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hybridnet_api::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, World, ip_instance, network, subnet};
+use crate::fixtures::{self, World, ip_instance, network, one_denied, subnet};
 
 fn overlay() -> Value {
     network("o", json!({"type": "Overlay", "netID": 4}))
@@ -33,17 +33,13 @@ fn part(name: &str, start: u8, end: u8) -> Value {
     subnet
 }
 
-fn world(objects: &[Value]) -> World {
-    World::of(objects, Settings::default())
-}
-
 fn says(text: &str, name: &str, words: &[&str]) {
     fixtures::says(text, &format!("subnet {name:?}"), words);
 }
 
 #[tokio::test]
 async fn a_subnet_of_no_network_is_denied() {
-    let world = world(&[]);
+    let world = World::plain(&[]);
     for network in ["o", "../subnets/o", "o/status"] {
         let mut orphan = v4("s", "10.0.0.0/24");
         orphan["spec"]["network"] = json!(network);
@@ -69,7 +65,7 @@ async fn a_subnet_of_no_network_is_denied() {
 async fn each_mode_has_its_fields() {
     let nodes = json!({"network": "x"});
     let peers = json!({"bgpPeers": [{"asn": 65001, "address": "10.0.0.1"}]});
-    let world = world(&[
+    let world = World::plain(&[
         overlay(),
         network("six", json!({"netID": 6, "nodeSelector": nodes})),
         network("none", json!({"nodeSelector": nodes})),
@@ -125,7 +121,7 @@ async fn each_mode_has_its_fields() {
 /// Scenario 132: at most 65536 addresses.
 #[tokio::test]
 async fn a_subnet_has_at_most_65536_addresses() {
-    let world = world(&[overlay()]);
+    let world = World::plain(&[overlay()]);
     let text = world.denied(&v4("s", "10.0.0.0/15")).await;
     says(
         &text,
@@ -143,7 +139,7 @@ async fn a_subnet_has_at_most_65536_addresses() {
 
 #[tokio::test]
 async fn ranges_that_make_no_sense_are_denied_with_field_value_and_remedy() {
-    let world = world(&[overlay()]);
+    let world = World::plain(&[overlay()]);
     let with = |field: &str, value: Value| {
         let mut subnet = v4("s", "10.0.0.0/24");
         subnet["spec"]["range"][field] = value;
@@ -191,7 +187,7 @@ async fn ranges_that_make_no_sense_are_denied_with_field_value_and_remedy() {
 /// Scenario 133: CIDRs and ranges beside each other.
 #[tokio::test]
 async fn an_overlap_is_denied_with_the_names_of_both() {
-    let world = world(&[
+    let world = World::plain(&[
         overlay(),
         network("other", json!({"netID": 7, "nodeSelector": {"a": "b"}})),
         part("old", 10, 99),
@@ -238,7 +234,7 @@ async fn an_overlap_is_denied_with_the_names_of_both() {
 /// Scenario 136: wide IPv6 prefixes at once.
 #[tokio::test]
 async fn wide_prefixes_are_compared_at_once() {
-    let world = world(&[overlay(), v6("wide", "fd00::/64", "fd00::1", "fd00::ff")]);
+    let world = World::plain(&[overlay(), v6("wide", "fd00::/64", "fd00::1", "fd00::ff")]);
     let inside = v6("part", "fd00::/80", "fd00::1:0", "fd00::1:ff");
     let (mut widest, mut half) = (
         v6("a", "fd00::/32", "fd00::1", "fd00::9"),
@@ -247,7 +243,7 @@ async fn wide_prefixes_are_compared_at_once() {
     for subnet in [&mut widest, &mut half] {
         subnet["spec"]["range"]["excludeIPRanges"] = json!(["fd00:0:1::/48"]);
     }
-    let beside = World::of(&[overlay(), widest.clone()], Settings::default());
+    let beside = World::plain(&[overlay(), widest.clone()]);
     let start = Instant::now();
     says(&world.denied(&inside).await, "part", &["\"wide\""]);
     says(&beside.denied(&half).await, "b", &["\"a\""]);
@@ -267,21 +263,16 @@ async fn of_two_at_the_same_moment_one_is_denied_with_the_others_name() {
             v6("b", "fd00::/64", "fd00::5", "fd00::ff"),
         ),
     ] {
-        let world = world(&[overlay()]);
+        let world = World::plain(&[overlay()]);
         let answers = tokio::join!(world.create(&first), world.create(&second));
-        let denied: Vec<_> = [answers.0, answers.1]
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
-        assert_eq!(denied.len(), 1, "{denied:?}");
-        let text = &denied[0].message;
+        let text = one_denied(answers);
         assert!(text.contains("\"a\"") && text.contains("\"b\""), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_name_may_be_used_again_after_deletion() {
-    let world = world(&[overlay()]);
+    let world = World::plain(&[overlay()]);
     assert!(world.create(&v4("a", "10.0.0.0/24")).await.is_ok());
     assert!(world.delete(&v4("a", "10.0.0.0/24")).await.is_ok());
     assert!(world.create(&v4("b", "10.0.0.0/24")).await.is_ok());
@@ -302,7 +293,7 @@ async fn the_list_is_live_and_the_caches_do_not_count() {
 #[tokio::test]
 async fn a_subnet_with_an_address_in_use_stays_and_the_address_is_told() {
     let held = ip_instance("10-0-0-5", "web-0", ("o", "s"));
-    let world = world(&[overlay(), held]);
+    let world = World::plain(&[overlay(), held]);
     let refusal = world.delete(&v4("s", "10.0.0.0/24")).await.expect_err("in use");
     assert_eq!(refusal.code, 403);
     says(
@@ -315,7 +306,7 @@ async fn a_subnet_with_an_address_in_use_stays_and_the_address_is_told() {
 
 #[tokio::test]
 async fn a_subnet_whose_name_is_no_label_comes_in_never_and_goes_always() {
-    let world = world(&[overlay()]);
+    let world = World::plain(&[overlay()]);
     let long = v4(&"s".repeat(64), "10.0.0.0/24");
     assert!(
         world
