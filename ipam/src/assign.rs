@@ -7,15 +7,17 @@ use hybridnet_api::address::{Family, number, object_name};
 
 use crate::error::Error;
 use crate::holding::{Entry, Holding, Owner, State};
-use crate::ipam::{Ipam, check_claimant};
+use crate::ipam::Ipam;
 use crate::network::Network;
 use crate::request::{Assignment, Reservation, Wanted};
+use crate::reserve::check_claimant;
 use crate::subnet::Subnet;
 
 impl Ipam {
     /// Reserves particular addresses, all or none. What the pod already holds is its to have again; what
-    /// another pod of its namespace has retained, or the subnet has on its reserved list, takes force.
-    /// No cursor moves.
+    /// another pod of its namespace has retained, or the subnet has on its reserved list, takes force. An
+    /// address that an object of the namespace has already is no new one: it neither counts against the
+    /// limit nor does it matter whom network and subnet allow by now. No cursor moves.
     pub fn assign(&mut self, assignment: &Assignment) -> Result<Reservation, Error> {
         check_claimant(&assignment.network, &assignment.claimant)?;
         let families = assignment.families.families();
@@ -32,6 +34,9 @@ impl Ipam {
         let pairs = families.iter().zip(&assignment.addresses);
         let chosen = pairs.map(|(family, wanted)| claimable(network, assignment, *family, wanted));
         let chosen: Vec<_> = chosen.collect::<Result<_, _>>()?;
+        let is_new = |(_, _, owner): &&(_, _, Owner)| self.directory.addresses(&owner.name()) == 0;
+        let asked = chosen.iter().filter(is_new).count();
+        self.check_limit(&assignment.claimant.namespace, assignment.limit, asked)?;
         let ticket = self.next_ticket();
         self.reserve(ticket, &assignment.network, chosen)
     }
@@ -61,12 +66,14 @@ fn claimable(
         ip,
         holder,
     };
-    let fresh = || assignment.claimant.owner_of(object_name(ip), String::new());
     let owner = match network.held.get(&ip) {
-        None if subnet.range.reserved.contains(number(ip)) && !assignment.force => {
-            return Err(refuse("on the subnet's list reservedIPs".to_owned()));
+        None => {
+            network.admit(&assignment.claimant.namespace, Some(name))?;
+            if subnet.range.reserved.contains(number(ip)) && !assignment.force {
+                return Err(refuse("on the subnet's list of reserved addresses".to_owned()));
+            }
+            assignment.claimant.owner_of(object_name(ip), String::new())
         }
-        None => fresh(),
         Some(holding) => successor(holding, assignment).map_err(refuse)?,
     };
     Ok((name.to_owned(), ip, owner))
@@ -119,9 +126,25 @@ fn successor(holding: &Holding, assignment: &Assignment) -> Result<Owner, String
             claim.owner.namespace, claim.owner.pod
         ));
     }
-    let [Entry { owner, state, .. }] = holding.entries.as_slice() else {
+    let [
+        Entry {
+            owner,
+            state,
+            recorded,
+            ..
+        },
+    ] = holding.entries.as_slice()
+    else {
         return Err(format!("held by {} IPInstances at once", holding.entries.len()));
     };
+    if !recorded {
+        let Owner {
+            namespace, instance, ..
+        } = owner;
+        return Err(format!(
+            "the name of IPInstance {namespace}/{instance}, which has another address"
+        ));
+    }
     let own = owner.namespace == claimant.namespace && owner.pod == claimant.pod;
     // Another namespace would need a second object for the same address.
     let taken_over = *state == State::Reserved && assignment.force && owner.namespace == claimant.namespace;

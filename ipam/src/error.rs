@@ -90,15 +90,19 @@ pub enum Error {
         /// The subnet asked for.
         subnet: String,
     },
-    /// Everything is full, private, or there is nothing.
+    /// Everything is full, private, or for others, or there is nothing.
     #[error(
-        "network {network}: no {family} subnet with a free address that is not private: add an {family} subnet, or delete pods"
+        "network {network}: no {family} subnet with a free address that is not private{}: add an {family} subnet, or \
+         delete pods",
+        match for_others { Some(namespace) => format!(" and allows namespace {namespace}"), None => String::new() }
     )]
     NoSubnetAvailable {
         /// The network asked for.
         network: String,
         /// The family asked for.
         family: Family,
+        /// The namespace of the pod, when there is room in subnets that are for other namespaces.
+        for_others: Option<String>,
     },
     /// The named subnet is full.
     #[error(

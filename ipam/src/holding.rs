@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use crate::directory::ObjectName;
 use crate::request::Ticket;
 
 /// Identity of who holds an address.
@@ -25,6 +26,19 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Namespace and name of the object.
+    pub(crate) fn name(&self) -> ObjectName {
+        ObjectName {
+            namespace: self.namespace.clone(),
+            instance: self.instance.clone(),
+        }
+    }
+
+    /// Whether this is the object's name.
+    pub(crate) fn is_named(&self, name: &ObjectName) -> bool {
+        self.namespace == name.namespace && self.instance == name.instance
+    }
+
     /// Whether both speak of one object name.
     pub(crate) fn same_name(&self, other: &Self) -> bool {
         self.namespace == other.namespace && self.instance == other.instance
@@ -58,7 +72,7 @@ pub struct Record {
     pub network: String,
     /// `spec.subnet`.
     pub subnet: String,
-    /// The address of `spec.address.ip`.
+    /// The address of `spec.address.ip`; that of the name when there is none to be read.
     pub ip: IpAddr,
     /// Whose it is.
     pub owner: Owner,
@@ -134,6 +148,9 @@ pub(crate) struct Entry {
     pub(crate) subnet: String,
     pub(crate) owner: Owner,
     pub(crate) state: State,
+    /// Whether the object says that it has the address. Otherwise it only bears its name: then nobody can
+    /// have the address, for nobody can write an object for it.
+    pub(crate) recorded: bool,
 }
 
 /// An `IPInstance` that is being written.
@@ -162,6 +179,7 @@ impl Holding {
                 subnet: claim.subnet,
                 owner: claim.owner,
                 state: State::Allocated,
+                recorded: true,
             });
         }
     }
@@ -176,6 +194,30 @@ impl Holding {
         let before = self.entries.len();
         self.entries.retain(|entry| !entry.owner.same_object(owner));
         self.entries.len() < before
+    }
+
+    /// Forgets the object of this name, which was seen elsewhere. One that was never seen stays: it may be
+    /// younger than what was seen.
+    pub(crate) fn forsake(&mut self, name: &ObjectName) {
+        self.entries
+            .retain(|entry| !entry.owner.is_named(name) || entry.owner.instance_uid.is_empty());
+    }
+
+    /// Whether the object of this name exists here or is being written.
+    pub(crate) fn has(&self, name: &ObjectName) -> bool {
+        let entries = self.entries.iter().map(|entry| &entry.owner);
+        let claim = self.claim.iter().map(|claim| &claim.owner);
+        entries.chain(claim).any(|owner| owner.is_named(name))
+    }
+
+    /// The objects that exist or are being written, each once.
+    pub(crate) fn names(&self) -> Vec<ObjectName> {
+        let entries = self.entries.iter().map(|entry| &entry.owner);
+        let claim = self.claim.iter().map(|claim| &claim.owner);
+        let mut names: Vec<_> = entries.chain(claim).map(Owner::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     pub(crate) fn is_free(&self) -> bool {

@@ -1,14 +1,15 @@
-//! The allocator's operations (control-plane spec 3.5).
+//! The state of the allocator, what it is asked, and the one way in which holders change.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use hybridnet_api::address::{Family, object_name};
+use hybridnet_api::address::Family;
 
+use crate::directory::{Directory, ObjectName};
 use crate::error::{Error, SubnetError};
-use crate::holding::{Adoption, Claim, Conflict, Entry, Held, Holding, Owner, Record, Release};
+use crate::holding::{Conflict, Held, Holding};
 use crate::network::Network;
-use crate::request::{Address, Claimant, Request, Reservation, Ticket};
+use crate::request::Ticket;
 use crate::spec::{NetworkSpec, SubnetSpec};
 use crate::usage::{NetworkUsage, SubnetUsage};
 
@@ -17,13 +18,14 @@ use crate::usage::{NetworkUsage, SubnetUsage};
 #[derive(Clone, Debug, Default)]
 pub struct Ipam {
     pub(crate) networks: BTreeMap<String, Network>,
+    pub(crate) directory: Directory,
     /// How many reservations there were: no part of the state.
     tickets: u64,
 }
 
 impl PartialEq for Ipam {
     fn eq(&self, other: &Self) -> bool {
-        self.networks == other.networks
+        (&self.networks, &self.directory) == (&other.networks, &other.directory)
     }
 }
 
@@ -50,136 +52,6 @@ impl Ipam {
         self.drop_empty(network);
     }
 
-    /// Reserves new addresses: one a family, all or none. Equal state gives an equal choice.
-    pub fn allocate(&mut self, request: &Request) -> Result<Reservation, Error> {
-        check_claimant(&request.network, &request.claimant)?;
-        let families = request.families.families();
-        let given = request.subnets.len();
-        if given != 0 && given != families.len() {
-            let network = request.network.clone();
-            return Err(Error::WrongNumberOfSubnets {
-                network,
-                families: request.families,
-                given,
-            });
-        }
-        let network = self.loaded(&request.network)?;
-        let named = |place: usize| request.subnets.get(place).map(String::as_str);
-        let choices = families
-            .iter()
-            .enumerate()
-            .map(|(place, family)| network.choose(*family, named(place)));
-        let choices: Vec<_> = choices.collect::<Result<_, _>>()?;
-
-        let ticket = self.next_ticket();
-        let mut chosen = Vec::new();
-        for choice in choices {
-            self.loaded_mut(&request.network)?.step(ticket, &choice);
-            let ip = choice.ip;
-            let owner = request.claimant.owner_of(object_name(ip), String::new());
-            chosen.push((choice.subnet, ip, owner));
-        }
-        self.reserve(ticket, &request.network, chosen)
-    }
-
-    /// The `IPInstance`s of a reservation are written: its addresses stay taken.
-    pub fn commit(&mut self, reservation: Reservation) {
-        let written: Vec<IpAddr> = reservation.addresses.iter().map(|address| address.ip).collect();
-        self.settle(reservation, &written);
-    }
-
-    /// Nothing of a reservation is written, and that is certain: holders and positions are as if it had
-    /// never been. What the API showed meanwhile stays.
-    pub fn rollback(&mut self, reservation: Reservation) {
-        self.settle(reservation, &[]);
-    }
-
-    /// Only these of a reservation are written (or perhaps written: when in doubt, count it in, and
-    /// release it when the API is known not to have it). The others are rolled back.
-    pub fn settle(&mut self, reservation: Reservation, written: &[IpAddr]) {
-        let Reservation {
-            ticket,
-            network: name,
-            addresses,
-        } = reservation;
-        let Some(network) = self.networks.get_mut(&name) else {
-            return;
-        };
-        for Address { ip, subnet, .. } in addresses {
-            let Some(holding) = network.held.get_mut(&ip) else {
-                continue;
-            };
-            if written.contains(&ip) {
-                holding.commit(ticket);
-                network.settle(ticket, Family::of(ip), &subnet);
-            } else {
-                holding.rollback(ticket);
-                network.undo(ticket, Family::of(ip), &subnet);
-                network.sync_pool(ip, &subnet);
-            }
-        }
-        self.drop_empty(&name);
-    }
-
-    /// An `IPInstance` exists: at start-up, or because the watch says so, new or changed. Doing it twice
-    /// changes nothing. A reservation that this object fulfils is committed by it.
-    pub fn adopt(&mut self, record: Record) -> Adoption {
-        let Record {
-            network: name,
-            subnet,
-            ip,
-            owner,
-            state,
-        } = record;
-        let ip = ip.to_canonical();
-        let network = self.networks.entry(name.clone()).or_default();
-        let holding = network.held.entry(ip).or_default();
-        let fulfilled = holding.adopt(Entry {
-            subnet: subnet.clone(),
-            owner,
-            state,
-        });
-        let rivals = holding.rivals();
-        if let Some(claim) = fulfilled {
-            network.settle(claim.ticket, Family::of(ip), &claim.subnet);
-        }
-        network.sync_pool(ip, &subnet);
-        match rivals {
-            Some(owners) => Adoption::Conflict(Conflict {
-                network: name,
-                ip,
-                owners,
-            }),
-            None if network.containing(ip, Some(&subnet)).is_some() => Adoption::Held,
-            None => Adoption::Outside,
-        }
-    }
-
-    /// The `IPInstance` of this owner is known to be gone from the API; the only way in which a committed
-    /// address becomes free. Of another object with the same name, known by its UID or its pod's, nothing
-    /// is touched.
-    pub fn release(&mut self, network: &str, ip: IpAddr, owner: &Owner) -> Release {
-        let ip = ip.to_canonical();
-        let Some(known) = self.networks.get_mut(network) else {
-            return Release::NotTheOwner;
-        };
-        let Some(holding) = known.held.get_mut(&ip) else {
-            return Release::NotTheOwner;
-        };
-        let subnet = holding
-            .entries
-            .first()
-            .map(|entry| entry.subnet.clone())
-            .unwrap_or_default();
-        if !holding.release(owner) {
-            return Release::NotTheOwner;
-        }
-        let freed = holding.is_free();
-        known.sync_pool(ip, &subnet);
-        self.drop_empty(network);
-        if freed { Release::Freed } else { Release::StillHeld }
-    }
-
     /// Who holds an address; nobody when it is free or unknown.
     pub fn holders(&self, network: &str, ip: IpAddr) -> Vec<Held> {
         let holding = self
@@ -204,6 +76,21 @@ impl Ipam {
                 .iter()
                 .flat_map(views)
                 .map(|(ip, held)| (name.as_str(), ip, held))
+        })
+    }
+
+    /// How many `IPInstance`s a namespace has, retained ones and those that are being written included: what
+    /// a limit is compared with.
+    pub fn held_by(&self, namespace: &str) -> u64 {
+        self.directory.count(namespace)
+    }
+
+    /// All networks and addresses in which an `IPInstance` is in the way: those that it records, and the one
+    /// that it is named after.
+    pub fn addresses_of(&self, namespace: &str, instance: &str) -> Vec<(String, IpAddr)> {
+        self.places(&ObjectName {
+            namespace: namespace.to_owned(),
+            instance: instance.to_owned(),
         })
     }
 
@@ -242,7 +129,7 @@ impl Ipam {
         })
     }
 
-    fn loaded_mut(&mut self, name: &str) -> Result<&mut Network, Error> {
+    pub(crate) fn loaded_mut(&mut self, name: &str) -> Result<&mut Network, Error> {
         let network = self.networks.get_mut(name).filter(|network| network.loaded);
         network.ok_or_else(|| Error::NetworkNotFound {
             network: name.to_owned(),
@@ -254,36 +141,41 @@ impl Ipam {
         Ticket(self.tickets)
     }
 
-    /// Claims addresses that were found claimable.
-    pub(crate) fn reserve(
+    /// Changes who holds an address, and what follows from it: the directory and the pool.
+    pub(crate) fn change<R>(
         &mut self,
-        ticket: Ticket,
-        name: &str,
-        chosen: Vec<(String, IpAddr, Owner)>,
-    ) -> Result<Reservation, Error> {
-        let network = self.loaded_mut(name)?;
-        let mut addresses = Vec::new();
-        for (subnet, ip, owner) in chosen {
-            addresses.extend(network.address(&subnet, ip).map(|address| Address {
-                instance: owner.instance.clone(),
-                ..address
-            }));
-            let holding = network.held.entry(ip).or_default();
-            holding.claim = Some(Claim {
-                ticket,
-                subnet: subnet.clone(),
-                owner,
-            });
-            network.sync_pool(ip, &subnet);
-        }
-        Ok(Reservation {
-            ticket,
-            network: name.to_owned(),
-            addresses,
-        })
+        network: &str,
+        ip: IpAddr,
+        change: impl FnOnce(&mut Holding) -> R,
+    ) -> R {
+        let known = self.networks.entry(network.to_owned()).or_default();
+        let holding = known.held.entry(ip).or_default();
+        let before = holding.names();
+        let outcome = change(holding);
+        let after = holding.names();
+        self.directory.update(network, ip, &before, &after);
+        known.sync_pool(ip);
+        outcome
     }
 
-    fn drop_empty(&mut self, name: &str) {
+    /// Where the objects of a name are: at the address of their name in any network, and where they stray.
+    pub(crate) fn places(&self, name: &ObjectName) -> Vec<(String, IpAddr)> {
+        let mut places: Vec<_> = self
+            .directory
+            .strays(name)
+            .map(|(network, ip)| (network.to_owned(), ip))
+            .collect();
+        let addresses = self.directory.addresses(name);
+        let Some(ip) = name.address().filter(|_| places.len() < addresses) else {
+            return places;
+        };
+        let is_there = |network: &Network| network.holds(ip, name);
+        let at_home = self.networks.iter().filter(|(_, network)| is_there(network));
+        places.extend(at_home.map(|(network, _)| (network.clone(), ip)));
+        places
+    }
+
+    pub(crate) fn drop_empty(&mut self, name: &str) {
         if self
             .networks
             .get(name)
@@ -291,29 +183,5 @@ impl Ipam {
         {
             self.networks.remove(name);
         }
-    }
-}
-
-impl Claimant {
-    pub(crate) fn owner_of(&self, instance: String, instance_uid: String) -> Owner {
-        Owner {
-            namespace: self.namespace.clone(),
-            instance,
-            instance_uid,
-            pod: self.pod.clone(),
-            pod_uid: self.pod_uid.clone(),
-        }
-    }
-}
-
-pub(crate) fn check_claimant(network: &str, claimant: &Claimant) -> Result<(), Error> {
-    let fields = [
-        ("network", network),
-        ("pod", &claimant.pod),
-        ("namespace", &claimant.namespace),
-    ];
-    match fields.into_iter().find(|(_, value)| value.is_empty()) {
-        Some((field, _)) => Err(Error::Missing { field }),
-        None => Ok(()),
     }
 }

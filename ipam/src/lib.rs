@@ -68,13 +68,16 @@
 
 mod assign;
 mod cursor;
+mod directory;
 mod error;
 mod holding;
 mod intervals;
 mod ipam;
 mod network;
 mod pool;
+mod record;
 mod request;
+mod reserve;
 mod spec;
 mod subnet;
 mod unseen;

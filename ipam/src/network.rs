@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::ops::Bound;
 
 use hybridnet_api::address::{Family, number, object_name};
+use hybridnet_api::allowance::allows;
 
 use crate::cursor::Cursor;
+use crate::directory::ObjectName;
 use crate::error::{Error, SubnetError};
 use crate::holding::Holding;
 use crate::request::{Address, Ticket};
@@ -22,6 +24,7 @@ pub(crate) struct Network {
     pub(crate) loaded: bool,
     name: String,
     net_id: Option<i32>,
+    allowed_namespaces: Vec<String>,
     pub(crate) subnets: BTreeMap<String, Subnet>,
     cursor_v4: Cursor<String>,
     cursor_v6: Cursor<String>,
@@ -36,6 +39,7 @@ impl Network {
         self.loaded = true;
         self.name.clone_from(&spec.name);
         self.net_id = spec.net_id;
+        self.allowed_namespaces.clone_from(&spec.allowed_namespaces);
         let mut before = std::mem::take(&mut self.subnets);
         for (subnet, range) in accepted {
             let old = before.remove(&subnet.name);
@@ -69,24 +73,60 @@ impl Network {
         };
     }
 
-    /// The address that a pod gets next: from the subnet it names, else from the first one with room.
-    /// Nothing is changed yet.
-    pub(crate) fn choose(&self, family: Family, named: Option<&str>) -> Result<Choice, Error> {
-        let network = || self.name.clone();
-        let Some(subnet) = named else {
-            let found = self.in_search_order(family).find_map(|(name, subnet)| {
-                let ip = subnet.next().filter(|_| !subnet.private)?;
-                Some(Choice {
+    /// Whether pods of a namespace may get new addresses here, and in this subnet.
+    pub(crate) fn admit(&self, namespace: &str, subnet: Option<&str>) -> Result<(), Error> {
+        let refuse = |subnet: Option<&str>| Error::NamespaceNotAllowed {
+            network: self.name.clone(),
+            subnet: subnet.map(ToOwned::to_owned),
+            namespace: namespace.to_owned(),
+        };
+        if !allows(&self.allowed_namespaces, namespace) {
+            return Err(refuse(None));
+        }
+        match subnet.and_then(|name| self.subnets.get(name)) {
+            Some(known) if !allows(&known.allowed_namespaces, namespace) => Err(refuse(subnet)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The address that a pod of this namespace gets next: from the subnet it names, else from the first one
+    /// with room. Nothing is changed yet.
+    pub(crate) fn choose(
+        &self,
+        family: Family,
+        named: Option<&str>,
+        namespace: &str,
+    ) -> Result<Choice, Error> {
+        match named {
+            Some(subnet) => self.choose_in(family, subnet, namespace),
+            None => self.search(family, namespace),
+        }
+    }
+
+    fn search(&self, family: Family, namespace: &str) -> Result<Choice, Error> {
+        let mut passed_over = false;
+        for (name, subnet) in self.in_search_order(family) {
+            let Some(ip) = subnet.next().filter(|_| !subnet.private) else {
+                continue;
+            };
+            if allows(&subnet.allowed_namespaces, namespace) {
+                return Ok(Choice {
                     subnet: name.clone(),
                     ip,
                     searched: true,
-                })
-            });
-            return found.ok_or_else(|| Error::NoSubnetAvailable {
-                network: network(),
-                family,
-            });
-        };
+                });
+            }
+            passed_over = true;
+        }
+        Err(Error::NoSubnetAvailable {
+            network: self.name.clone(),
+            family,
+            for_others: passed_over.then(|| namespace.to_owned()),
+        })
+    }
+
+    fn choose_in(&self, family: Family, subnet: &str, namespace: &str) -> Result<Choice, Error> {
+        let network = || self.name.clone();
         let found = self
             .subnets
             .get(subnet)
@@ -96,6 +136,7 @@ impl Network {
             family,
             subnet: subnet.into(),
         })?;
+        self.admit(namespace, Some(subnet))?;
         let ip = found.next().ok_or_else(|| Error::NoAddressAvailable {
             network: network(),
             family,
@@ -161,13 +202,20 @@ impl Network {
             .map(|(name, _)| name.as_str())
     }
 
+    /// Whether the object of this name has the address, or is being written for it.
+    pub(crate) fn holds(&self, ip: IpAddr, name: &ObjectName) -> bool {
+        let holding = self.held.get(&ip);
+        holding.is_some_and(|holding| holding.has(name))
+    }
+
     /// Makes the pool agree with whether anyone holds the address.
-    pub(crate) fn sync_pool(&mut self, ip: IpAddr, named: &str) {
+    pub(crate) fn sync_pool(&mut self, ip: IpAddr) {
         let free = self.held.get(&ip).is_none_or(Holding::is_free);
         if free {
             self.held.remove(&ip);
         }
-        let Some(name) = self.containing(ip, Some(named)).map(ToOwned::to_owned) else {
+        // Subnets of a network share no address, so it is in the pool of one.
+        let Some(name) = self.containing(ip, None).map(ToOwned::to_owned) else {
             return;
         };
         if let Some(subnet) = self.subnets.get_mut(&name) {

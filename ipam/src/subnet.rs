@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use hybridnet_api::address::{Family, ParsedRange, number, parse_ip};
 
-use crate::cursor::Cursor;
 use crate::error::{Fault, SubnetError};
 use crate::holding::Holding;
 use crate::intervals::Intervals;
@@ -17,6 +16,7 @@ use crate::usage::{Counts, SubnetUsage};
 pub(crate) struct Subnet {
     pub(crate) net_id: Option<i32>,
     pub(crate) private: bool,
+    pub(crate) allowed_namespaces: Vec<String>,
     pub(crate) range: ParsedRange,
     pub(crate) pool: Pool,
 }
@@ -30,19 +30,28 @@ impl Subnet {
         old: Option<Self>,
         held: &BTreeMap<IpAddr, Holding>,
     ) -> Self {
-        let (net_id, private) = (spec.net_id, spec.private);
-        let family = range.family();
-        let mut cursor = match old {
-            Some(old) if old.range == range => {
-                return Self {
-                    net_id,
-                    private,
-                    ..old
-                };
-            }
-            Some(old) if old.range.family() == family => old.pool.cursor,
-            _ => Cursor::default(),
+        let pool = match old {
+            Some(old) if old.range == range => old.pool,
+            old => Self::pool(spec, &range, old, held),
         };
+        Self {
+            net_id: spec.net_id,
+            private: spec.private,
+            allowed_namespaces: spec.allowed_namespaces.clone(),
+            range,
+            pool,
+        }
+    }
+
+    fn pool(
+        spec: &SubnetSpec,
+        range: &ParsedRange,
+        old: Option<Self>,
+        held: &BTreeMap<IpAddr, Holding>,
+    ) -> Pool {
+        let family = range.family();
+        let old = old.filter(|old| old.range.family() == family);
+        let mut cursor = old.map(|old| old.pool.cursor).unwrap_or_default();
         let allocatable: Intervals = range.free().iter().collect();
         let last = spec.last_allocated.as_deref().and_then(parse_ip);
         let last = last.filter(|ip| Family::of(*ip) == family).map(number);
@@ -51,13 +60,7 @@ impl Subnet {
         let in_use = bounds
             .into_iter()
             .flat_map(|(first, last)| held.range(first..=last));
-        let pool = Pool::new(allocatable, in_use.map(|(ip, _)| number(*ip)), cursor);
-        Self {
-            net_id,
-            private,
-            range,
-            pool,
-        }
+        Pool::new(allocatable, in_use.map(|(ip, _)| number(*ip)), cursor)
     }
 
     /// The address that comes next.

@@ -48,6 +48,22 @@ impl Sub {
         self
     }
 
+    pub fn reserving_ranges(mut self, ranges: &[&str]) -> Self {
+        self.0.range.reserved_ip_ranges = ranges.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    pub fn excluding_ranges(mut self, ranges: &[&str]) -> Self {
+        self.0.range.exclude_ip_ranges = ranges.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Pods of other namespaces get nothing here.
+    pub fn only_for(mut self, namespaces: &[&str]) -> Self {
+        self.0.allowed_namespaces = namespaces.iter().map(ToString::to_string).collect();
+        self
+    }
+
     pub fn private(mut self) -> Self {
         self.0.private = true;
         self
@@ -112,6 +128,10 @@ pub fn record(pod: &str, address: &str, state: State) -> Record {
 #[derive(Clone, Default)]
 pub struct Cluster {
     pub ipam: Ipam,
+    /// Of every namespace.
+    pub limit: Option<u64>,
+    /// Of the network.
+    pub allowed_namespaces: Vec<String>,
 }
 
 impl Cluster {
@@ -125,8 +145,12 @@ impl Cluster {
     /// Gives the messages of the subnets that are refused.
     pub fn refresh(&mut self, subnets: &[Sub]) -> Vec<String> {
         let specs: Vec<_> = subnets.iter().map(|subnet| subnet.0.clone()).collect();
+        let network = NetworkSpec {
+            allowed_namespaces: self.allowed_namespaces.clone(),
+            ..network()
+        };
         self.ipam
-            .refresh(&network(), &specs)
+            .refresh(&network, &specs)
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -138,13 +162,18 @@ impl Cluster {
             families,
             subnets: subnets.iter().map(ToString::to_string).collect(),
             claimant: claimant(pod),
-            limit: None,
+            limit: self.limit,
         })
     }
 
     /// Reserves and commits; gives the addresses or the message, joined by a comma.
     pub fn allocate(&mut self, families: Families, subnets: &[&str]) -> String {
-        match self.reserve(families, subnets, "ns/p") {
+        self.allocate_for("ns/p", families, subnets)
+    }
+
+    /// As [`Cluster::allocate`], for this pod.
+    pub fn allocate_for(&mut self, pod: &str, families: Families, subnets: &[&str]) -> String {
+        match self.reserve(families, subnets, pod) {
             Ok(reservation) => self.commit(reservation),
             Err(error) => error.to_string(),
         }
@@ -175,7 +204,7 @@ impl Cluster {
             addresses: addresses.iter().map(wanted).collect(),
             force,
             claimant: claimant(pod),
-            limit: None,
+            limit: self.limit,
         })
     }
 

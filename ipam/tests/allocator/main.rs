@@ -7,5 +7,8 @@
 mod changes;
 mod fixtures;
 mod model;
+mod pair;
 mod properties;
 mod scenarios;
+mod shape;
+mod step;

@@ -1,9 +1,12 @@
 //! The allocator once more, as naive as can be: lists of all addresses, searched from end to end. What it
 //! says is the meaning of the specification; the real one must say the same.
 
-use std::collections::BTreeMap;
+mod history;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use history::History;
 use hybridnet_ipam::{Families, Family, Owner, State};
 
 /// A subnet with every address that may be chosen, in order.
@@ -14,54 +17,51 @@ pub struct NaiveSubnet {
     pub private: bool,
     pub choosable: Vec<IpAddr>,
     pub reserved: Vec<IpAddr>,
+    pub allowed: &'static [&'static str],
+}
+
+/// An object that exists, at one of the addresses that it takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NaiveObject {
+    pub owner: Owner,
+    pub state: State,
+    /// It says that it has the address; otherwise it is only named after it.
+    pub recorded: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct NaiveHolding {
-    /// Objects that exist, at most one a namespace: the name follows from the address.
-    pub objects: Vec<(Owner, State)>,
+    /// Objects that exist, at most one of a name.
+    pub objects: Vec<NaiveObject>,
     pub claim: Option<(usize, Owner)>,
 }
 
-/// Choices of one kind that were made and not taken back, the latest last.
-#[derive(Clone, Debug)]
-struct History<T>(Vec<(Option<usize>, T)>);
-
-impl<T> Default for History<T> {
-    fn default() -> Self {
-        Self(Vec::new())
+impl NaiveHolding {
+    pub fn names(&self) -> BTreeSet<Name> {
+        let objects = self.objects.iter().map(|object| &object.owner);
+        let claim = self.claim.iter().map(|(_, owner)| owner);
+        objects.chain(claim).map(name).collect()
     }
 }
 
-impl<T> History<T> {
-    fn last(&self) -> Option<&T> {
-        self.0.last().map(|(_, choice)| choice)
-    }
-
-    /// Nothing can be taken back behind a choice that stands.
-    fn stands(&mut self, reservation: usize) {
-        if let Some(at) = self.0.iter().rposition(|(of, _)| *of == Some(reservation)) {
-            self.0.drain(..at);
-            self.0[0].0 = None;
-        }
-    }
-
-    fn take_back(&mut self, reservation: usize) {
-        self.0.retain(|(of, _)| *of != Some(reservation));
-    }
-
-    fn only_the_last_stands(&mut self) {
-        self.0.drain(..self.0.len().saturating_sub(1));
-        self.0.iter_mut().for_each(|(of, _)| *of = None);
-    }
-}
+/// Namespace and name of an object.
+pub type Name = (String, String);
 
 /// What the naive allocator would hand out.
 pub type Picked = Vec<(&'static str, IpAddr)>;
 
+/// Who asks, and how much he may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub reservation: usize,
+    pub namespace: &'a str,
+    pub limit: Option<u64>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Naive {
     pub subnets: Vec<NaiveSubnet>,
+    pub allowed: &'static [&'static str],
     pub held: BTreeMap<IpAddr, NaiveHolding>,
     addresses: BTreeMap<&'static str, History<IpAddr>>,
     searches: BTreeMap<Family, History<&'static str>>,
@@ -69,7 +69,7 @@ pub struct Naive {
 
 impl Naive {
     /// Takes over changed subnets; positions that do not exist any more are forgotten.
-    pub fn refresh(&mut self, subnets: Vec<NaiveSubnet>) {
+    pub fn refresh(&mut self, allowed: &'static [&'static str], subnets: Vec<NaiveSubnet>) {
         let choosable = |name: &str| {
             subnets
                 .iter()
@@ -77,20 +77,19 @@ impl Naive {
                 .map(|subnet| &subnet.choosable)
         };
         for (name, history) in &mut self.addresses {
-            history
-                .0
-                .retain(|(_, ip)| choosable(name).is_some_and(|list| list.contains(ip)));
+            history.retain(|ip| choosable(name).is_some_and(|list| list.contains(ip)));
         }
         for history in self.searches.values_mut() {
-            history.0.retain(|(_, name)| choosable(name).is_some());
+            history.retain(|name| choosable(name).is_some());
         }
         self.subnets = subnets;
+        self.allowed = allowed;
     }
 
     pub fn is_free(&self, ip: IpAddr) -> bool {
         self.held
             .get(&ip)
-            .is_none_or(|holding| holding.objects.is_empty() && holding.claim.is_none())
+            .is_none_or(|holding| holding.names().is_empty())
     }
 
     pub fn available(&self, subnet: &NaiveSubnet) -> usize {
@@ -115,62 +114,83 @@ impl Naive {
         self.last_subnet(family).or(first)
     }
 
+    /// All objects that a namespace has or gets.
+    pub fn names(&self) -> BTreeSet<Name> {
+        self.held.values().flat_map(NaiveHolding::names).collect()
+    }
+
+    pub fn count(&self, namespace: &str) -> u64 {
+        let names = self.names();
+        names.iter().filter(|(of, _)| of == namespace).count() as u64
+    }
+
     /// Chooses and claims, or says that it cannot.
     pub fn allocate(
         &mut self,
-        reservation: usize,
+        asking: Asking<'_>,
         families: Families,
         named: &[&str],
         owner: impl Fn(IpAddr) -> Owner,
     ) -> Option<Picked> {
+        if !allows(self.allowed, asking.namespace) || !self.is_within(asking, families.families().len()) {
+            return None;
+        }
         let mut picked = Vec::new();
         for (place, family) in families.families().iter().enumerate() {
-            let subnet = self.find_subnet(*family, named.get(place).copied())?;
+            let subnet = self.find_subnet(*family, named.get(place).copied(), asking.namespace)?;
             picked.push((*family, subnet.name, self.next_in(subnet)?));
         }
         for (family, subnet, ip) in &picked {
-            self.held.entry(*ip).or_default().claim = Some((reservation, owner(*ip)));
-            self.addresses
-                .entry(subnet)
-                .or_default()
-                .0
-                .push((Some(reservation), *ip));
+            self.held.entry(*ip).or_default().claim = Some((asking.reservation, owner(*ip)));
+            let addresses = self.addresses.entry(subnet).or_default();
+            addresses.push(asking.reservation, *ip);
             if named.is_empty() {
-                self.searches
-                    .entry(*family)
-                    .or_default()
-                    .0
-                    .push((Some(reservation), *subnet));
+                let searches = self.searches.entry(*family).or_default();
+                searches.push(asking.reservation, *subnet);
             }
         }
         Some(picked.into_iter().map(|(_, subnet, ip)| (subnet, ip)).collect())
     }
 
     /// Claims one particular address for a pod, or says that it cannot.
-    pub fn assign(&mut self, reservation: usize, ip: IpAddr, force: bool, fresh: &Owner) -> bool {
+    pub fn assign(&mut self, asking: Asking<'_>, ip: IpAddr, force: bool, fresh: &Owner) -> bool {
         let mine = |subnet: &&NaiveSubnet| subnet.choosable.contains(&ip) || subnet.reserved.contains(&ip);
         let Some(subnet) = self.subnets.iter().find(mine) else {
             return false;
         };
-        let holding = self.held.entry(ip).or_default();
+        let holding = self.held.get(&ip).cloned().unwrap_or_default();
         let owner = match holding.objects.as_slice() {
             _ if holding.claim.is_some() => return false,
             [] if subnet.reserved.contains(&ip) && !force => return false,
+            [] if !allows(self.allowed, asking.namespace) || !allows(subnet.allowed, asking.namespace) => {
+                return false;
+            }
             [] => fresh.clone(),
-            [(owner, state)] => {
+            [
+                NaiveObject {
+                    owner,
+                    state,
+                    recorded,
+                },
+            ] => {
                 let own = owner.namespace == fresh.namespace && owner.pod == fresh.pod;
                 let retained = *state == State::Reserved && owner.namespace == fresh.namespace;
-                if !(own || retained && force) {
+                if !recorded || !(own || retained && force) {
                     return false;
                 }
                 Owner {
+                    instance: owner.instance.clone(),
                     instance_uid: owner.instance_uid.clone(),
                     ..fresh.clone()
                 }
             }
             _ => return false,
         };
-        holding.claim = Some((reservation, owner));
+        let is_new = !self.names().contains(&name(&owner));
+        if !self.is_within(asking, usize::from(is_new)) {
+            return false;
+        }
+        self.held.entry(ip).or_default().claim = Some((asking.reservation, owner));
         true
     }
 
@@ -186,11 +206,12 @@ impl Naive {
         for (ip, owner) in ended {
             if written.contains(&ip) {
                 self.stands(reservation, ip);
-                put(
-                    &mut self.held.entry(ip).or_default().objects,
+                let written = NaiveObject {
                     owner,
-                    State::Allocated,
-                );
+                    state: State::Allocated,
+                    recorded: true,
+                };
+                put(&mut self.held.entry(ip).or_default().objects, written);
             } else {
                 self.histories_of(
                     ip,
@@ -201,15 +222,39 @@ impl Naive {
         }
     }
 
-    pub fn adopt(&mut self, ip: IpAddr, owner: Owner, state: State) {
-        let holding = self.held.entry(ip).or_default();
-        let fulfils = |claim: &mut (usize, Owner)| {
-            claim.1.namespace == owner.namespace && claim.1.pod_uid == owner.pod_uid
-        };
-        let fulfilled = holding.claim.take_if(fulfils);
-        put(&mut holding.objects, owner, state);
-        if let Some((reservation, _)) = fulfilled {
-            self.stands(reservation, ip);
+    /// The object is at this address and at that of its name, and nowhere else.
+    pub fn adopt(&mut self, ip: IpAddr, owner: &Owner, state: State) {
+        let places: Vec<_> = address_of_name(&owner.instance)
+            .filter(|named| *named != ip)
+            .map(|named| (named, false))
+            .into_iter()
+            .chain([(ip, true)])
+            .collect();
+        for (at, holding) in &mut self.held {
+            if !places.iter().any(|(place, _)| place == at) {
+                let is_elsewhere =
+                    |known: &Owner| name(known) == name(owner) && !known.instance_uid.is_empty();
+                holding.objects.retain(|object| !is_elsewhere(&object.owner));
+            }
+        }
+        for (at, recorded) in places {
+            let holding = self.held.entry(at).or_default();
+            let fulfils = |(_, claimed): &mut (usize, Owner)| {
+                name(claimed) == name(owner) && claimed.pod_uid == owner.pod_uid
+            };
+            let fulfilled = holding.claim.take_if(fulfils);
+            let owner = owner.clone();
+            put(
+                &mut holding.objects,
+                NaiveObject {
+                    owner,
+                    state,
+                    recorded,
+                },
+            );
+            if let Some((reservation, _)) = fulfilled {
+                self.stands(reservation, at);
+            }
         }
     }
 
@@ -229,57 +274,73 @@ impl Naive {
         searches: impl Fn(&mut History<&'static str>),
     ) {
         let family = Family::of(ip);
-        let same = |history: &&mut History<IpAddr>| history.0.iter().any(|(_, at)| Family::of(*at) == family);
+        let same = |history: &&mut History<IpAddr>| history.any(|at| Family::of(*at) == family);
         self.addresses.values_mut().filter(same).for_each(addresses);
         self.searches.get_mut(&family).into_iter().for_each(searches);
     }
 
-    pub fn release(&mut self, ip: IpAddr, namespace: &str) {
-        if let Some(holding) = self.held.get_mut(&ip) {
-            holding.objects.retain(|(owner, _)| owner.namespace != namespace);
+    /// The object is gone; gives the addresses that it took. One that was never seen is gone here only.
+    pub fn release(&mut self, ip: IpAddr, owner: &Owner) -> Vec<IpAddr> {
+        let mut released = Vec::new();
+        for (at, holding) in &mut self.held {
+            if owner.instance_uid.is_empty() && *at != ip {
+                continue;
+            }
+            let before = holding.objects.len();
+            holding.objects.retain(|object| !is_same(&object.owner, owner));
+            released.extend((holding.objects.len() < before).then_some(*at));
         }
+        released
     }
 
-    /// All objects that exist.
-    pub fn objects(&self) -> Vec<(IpAddr, Owner, State)> {
+    /// All objects that exist, at each of their addresses.
+    pub fn objects(&self) -> Vec<(IpAddr, NaiveObject)> {
         let each = |(ip, holding): (&IpAddr, &NaiveHolding)| {
-            let ip = *ip;
-            holding
-                .objects
-                .clone()
-                .into_iter()
-                .map(move |(owner, state)| (ip, owner, state))
-                .collect::<Vec<_>>()
+            let objects = holding.objects.iter().cloned();
+            objects.map(|object| (*ip, object)).collect::<Vec<_>>()
         };
         self.held.iter().flat_map(each).collect()
     }
 
     /// The process ends: what was in flight was never written, and only the latest positions are known.
-    pub fn restart(&mut self) {
-        for holding in self.held.values_mut() {
-            holding.claim = None;
+    /// Gives the objects that the next one is told.
+    pub fn restart(&mut self) -> Vec<(IpAddr, Owner, State)> {
+        let recorded = self.objects().into_iter().filter(|(_, object)| object.recorded);
+        let told: Vec<_> = recorded
+            .map(|(ip, object)| (ip, object.owner, object.state))
+            .collect();
+        self.held.clear();
+        for (ip, owner, state) in &told {
+            self.adopt(*ip, owner, *state);
         }
         self.addresses
             .values_mut()
             .for_each(History::only_the_last_stands);
         self.searches.values_mut().for_each(History::only_the_last_stands);
+        told
     }
 
-    fn find_subnet(&self, family: Family, named: Option<&str>) -> Option<&NaiveSubnet> {
+    fn is_within(&self, asking: Asking<'_>, asked: usize) -> bool {
+        let held = self.count(asking.namespace);
+        asked == 0 || asking.limit.is_none_or(|limit| held + asked as u64 <= limit)
+    }
+
+    fn find_subnet(&self, family: Family, named: Option<&str>, namespace: &str) -> Option<&NaiveSubnet> {
         let mut turn: Vec<_> = self
             .subnets
             .iter()
             .filter(|subnet| subnet.family == family)
             .collect();
         if let Some(named) = named {
-            return turn.into_iter().find(|subnet| subnet.name == named);
+            let found = turn.into_iter().find(|subnet| subnet.name == named);
+            return found.filter(|subnet| allows(subnet.allowed, namespace));
         }
         let start = self
             .last_subnet(family)
             .and_then(|last| turn.iter().position(|subnet| subnet.name == last));
         turn.rotate_left(start.unwrap_or_default());
         turn.into_iter()
-            .find(|subnet| !subnet.private && self.available(subnet) > 0)
+            .find(|subnet| !subnet.private && allows(subnet.allowed, namespace) && self.available(subnet) > 0)
     }
 
     fn next_in(&self, subnet: &NaiveSubnet) -> Option<IpAddr> {
@@ -291,12 +352,35 @@ impl Naive {
     }
 }
 
-fn put(objects: &mut Vec<(Owner, State)>, owner: Owner, state: State) {
+pub fn name(owner: &Owner) -> Name {
+    (owner.namespace.clone(), owner.instance.clone())
+}
+
+fn is_same(known: &Owner, gone: &Owner) -> bool {
+    let by_uid = !known.instance_uid.is_empty() && !gone.instance_uid.is_empty();
+    let same = if by_uid {
+        known.instance_uid == gone.instance_uid
+    } else {
+        known.pod_uid == gone.pod_uid
+    };
+    same && name(known) == name(gone)
+}
+
+fn allows(list: &[&str], namespace: &str) -> bool {
+    list.is_empty() || list.contains(&namespace)
+}
+
+fn address_of_name(name: &str) -> Option<IpAddr> {
+    let v4 = name.replace('-', ".").parse().ok();
+    v4.or_else(|| name.replace('-', ":").parse().ok())
+}
+
+fn put(objects: &mut Vec<NaiveObject>, new: NaiveObject) {
     match objects
         .iter_mut()
-        .find(|(known, _)| known.namespace == owner.namespace)
+        .find(|known| name(&known.owner) == name(&new.owner))
     {
-        Some(known) => *known = (owner, state),
-        None => objects.push((owner, state)),
+        Some(known) => *known = new,
+        None => objects.push(new),
     }
 }

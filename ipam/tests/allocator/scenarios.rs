@@ -193,7 +193,7 @@ fn a_reserved_address_is_assigned_by_force_and_never_counts() {
     assert!(
         cluster
             .assign(None, "192.168.1.3", false, "ns/q")
-            .contains("reservedIPs")
+            .contains("list of reserved addresses")
     );
     assert_eq!(cluster.assign(None, "192.168.1.3", true, "ns/q"), "192.168.1.3");
 }
@@ -207,7 +207,7 @@ fn an_assignment_that_cannot_be_says_why() {
         )
     };
     let cases = [
-        (None, "192.168.1.3", false, "network net: 192.168.1.3 of subnet s is on the subnet's list reservedIPs: give another address, or wait until it is free".to_owned()),
+        (None, "192.168.1.3", false, "network net: 192.168.1.3 of subnet s is on the subnet's list of reserved addresses: give another address, or wait until it is free".to_owned()),
         (None, "192.168.1.4", true, nowhere("192.168.1.4")),
         (None, "192.168.1.1", true, nowhere("192.168.1.1")),
         (Some("s"), "192.168.1.4", true, "network net: 192.168.1.4 is not usable in subnet s: it is outside the range, excluded, or the gateway; give another one".to_owned()),

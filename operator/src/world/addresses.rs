@@ -6,13 +6,15 @@ use std::net::IpAddr;
 use hybridnet_api::address::from_object_name;
 use hybridnet_api::{IpInstance, Network, Subnet};
 use hybridnet_ipam::{
-    Error, Fault, Ipam, NetworkSpec, NetworkUsage, Owner, Record, Request, Reservation, State, SubnetError,
-    SubnetSpec, SubnetUsage,
+    Assignment, Error, Fault, Ipam, NetworkSpec, NetworkUsage, Owner, Record, Request, Reservation, State,
+    SubnetError, SubnetSpec, SubnetUsage,
 };
 use kube::ResourceExt;
 
 use crate::network::LONGEST_NAME;
 use crate::world::store::{Key, Store};
+
+pub mod unrecorded;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -93,18 +95,23 @@ impl Addresses {
 
     /// An object exists. Twice is as once.
     pub fn adopt(&mut self, instance: &IpInstance) {
-        for record in records(instance) {
-            let (network, ip) = (record.network.clone(), record.ip);
+        let former = self.places(instance);
+        if let Some(record) = record(instance) {
             self.ipam.adopt(record);
+        }
+        for (network, ip) in former.into_iter().chain(self.places(instance)) {
             self.check(network, ip);
         }
     }
 
     /// An object is gone from the API: its address is free, unless another object has it.
     pub fn release(&mut self, instance: &IpInstance) {
-        for record in records(instance) {
-            self.ipam.release(&record.network, record.ip, &record.owner);
-            self.check(record.network, record.ip);
+        let former = self.places(instance);
+        if let Some((network, ip)) = former.first() {
+            self.ipam.release(network, *ip, &owner(instance));
+        }
+        for (network, ip) in former {
+            self.check(network, ip);
         }
         if let Some((network, ip, owner)) = self.blocked.remove(&Key::of(instance)) {
             self.ipam.release(&network, ip, &owner);
@@ -115,14 +122,31 @@ impl Addresses {
     /// The object `by` of another network has the name that `instance` needs: until it is gone, the
     /// address of `instance` is kept back. To be settled as if it were written.
     pub fn block(&mut self, by: Key, instance: &IpInstance) {
-        if let Some(record) = records(instance).pop() {
+        if let Some(record) = record(instance) {
             self.blocked.insert(by, (record.network, record.ip, record.owner));
         }
+    }
+
+    /// Where an object is known to be, by its name.
+    fn places(&self, instance: &IpInstance) -> Vec<(String, IpAddr)> {
+        let namespace = instance.namespace().unwrap_or_default();
+        self.ipam.addresses_of(&namespace, &instance.name_any())
+    }
+
+    /// The allocator itself, to compare with.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn ipam(&self) -> &Ipam {
+        &self.ipam
     }
 
     /// Chooses addresses and holds them.
     pub fn allocate(&mut self, request: &Request) -> Result<Reservation, Error> {
         self.ipam.allocate(request)
+    }
+
+    /// Holds particular addresses.
+    pub fn assign(&mut self, assignment: &Assignment) -> Result<Reservation, Error> {
+        self.ipam.assign(assignment)
     }
 
     /// Ends a reservation: `written` of its addresses have an object now, or may have one.
@@ -155,11 +179,11 @@ impl Addresses {
 
     /// Other objects (namespace and name) that have the address of this one.
     pub fn rivals(&self, instance: &IpInstance) -> Vec<Key> {
-        let clashing = records(instance)
-            .into_iter()
-            .filter(|record| self.clashes.contains(&(record.network.clone(), record.ip)));
+        let places = addresses_of(instance).into_iter();
+        let places = places.map(|ip| (instance.spec.network.clone(), ip));
+        let clashing = places.filter(|place| self.clashes.contains(place));
         clashing
-            .flat_map(|record| self.ipam.holders(&record.network, record.ip))
+            .flat_map(|(network, ip)| self.ipam.holders(&network, ip))
             .map(|held| Key {
                 namespace: held.owner.namespace,
                 name: held.owner.instance,
@@ -171,6 +195,11 @@ impl Addresses {
     /// How many addresses have several holders.
     pub fn set_aside(&self) -> usize {
         self.clashes.len()
+    }
+
+    /// How many Subnets are not used, for whatever reason.
+    pub fn refused(&self) -> usize {
+        self.refused.len()
     }
 
     /// How many Subnets are not used because of another one.
@@ -214,29 +243,30 @@ pub fn addresses_of(instance: &IpInstance) -> BTreeSet<IpAddr> {
     instance.spec.ip().into_iter().chain(named).collect()
 }
 
-fn records(instance: &IpInstance) -> Vec<Record> {
-    let addresses = addresses_of(instance).into_iter();
-    addresses.map(|ip| record(instance, ip)).collect()
-}
-
-fn record(instance: &IpInstance, ip: IpAddr) -> Record {
-    let binding = instance.spec.binding.clone().unwrap_or_default();
-    Record {
+/// What the allocator is told; nothing of an object with which no address can be connected.
+fn record(instance: &IpInstance) -> Option<Record> {
+    let named = || from_object_name(&instance.name_any());
+    Some(Record {
         network: instance.spec.network.clone(),
         subnet: instance.spec.subnet.clone(),
-        ip,
-        owner: Owner {
-            namespace: instance.namespace().unwrap_or_default(),
-            instance: instance.name_any(),
-            instance_uid: instance.uid().unwrap_or_default(),
-            pod: binding.pod_name,
-            pod_uid: binding.pod_uid,
-        },
+        ip: instance.spec.ip().or_else(named)?,
+        owner: owner(instance),
         state: if instance.spec.is_reserved() {
             State::Reserved
         } else {
             State::Allocated
         },
+    })
+}
+
+fn owner(instance: &IpInstance) -> Owner {
+    let binding = instance.spec.binding.clone().unwrap_or_default();
+    Owner {
+        namespace: instance.namespace().unwrap_or_default(),
+        instance: instance.name_any(),
+        instance_uid: instance.uid().unwrap_or_default(),
+        pod: binding.pod_name,
+        pod_uid: binding.pod_uid,
     }
 }
 
