@@ -58,6 +58,11 @@ impl<'a> Fresh<'a> {
         Ok(found.ok())
     }
 
+    /// The same, whatever the caches have.
+    pub async fn namespace_by_now(&self, name: &str) -> Result<Option<Namespace>, Refusal> {
+        get(&Api::all(self.client.clone()), name).await
+    }
+
     /// The subnets of a network, as far as they are known.
     pub fn subnets_of(&self, network: &str) -> Vec<Arc<Subnet>> {
         let mut subnets = self.caches.subnets_of(network);

@@ -27,8 +27,14 @@ pub async fn judge(subject: &Subject<'_>, catalogue: &mut Fresh<'_>, settings: &
         .await?;
     let seeker = wish
         .map_err(PodFault::from)
-        .and_then(|wish| seeker(subject, wish, catalogue, settings));
-    let judged = seeker.and_then(|seeker| verdict(&seeker, namespace.as_deref(), catalogue));
+        .and_then(|wish| seeker(subject, wish, catalogue, settings))
+        .map_err(Refusal::denied)?;
+    let mut judged = verdict(&seeker, namespace.as_deref(), catalogue);
+    if let Err(PodFault::Limit { .. }) = &judged {
+        // It may have been raised for this very pod.
+        let namespace = catalogue.namespace_by_now(subject.namespace).await?;
+        judged = verdict(&seeker, namespace.as_ref(), catalogue);
+    }
     let doubts = judged.map_err(Refusal::denied)?;
     Ok(Allowed {
         warnings: doubts.iter().map(ToString::to_string).collect(),

@@ -49,10 +49,10 @@ impl Place<'_> {
             .iter()
             .filter(|subnet| self.is_open(subnet))
             .collect();
-        // Nobody has counted a Subnet that was made a moment ago, and the caches may not know it.
-        let is_new = open.iter().any(|subnet| subnet.status.is_none());
-        let may_be_new = self.subnets.is_empty() && !self.is_full();
-        if is_new || may_be_new {
+        // Nobody has counted a Subnet that was made or grew a moment ago, and the caches may not know it.
+        let uncounted = open.iter().any(|subnet| available(subnet).is_none());
+        let unknown = self.subnets.is_empty() && !self.is_full();
+        if uncounted || unknown {
             return Ok(None);
         }
         match self.subnets.first() {
@@ -104,5 +104,18 @@ impl Place<'_> {
 }
 
 fn has_room(subnet: &Subnet) -> bool {
-    subnet.status.as_ref().is_none_or(|status| status.available > 0)
+    available(subnet).is_none_or(|available| available > 0)
+}
+
+// Nothing while nobody has counted the range as it is now.
+fn available(subnet: &Subnet) -> Option<i32> {
+    let status = subnet.status.as_ref()?;
+    let observed = status
+        .conditions
+        .iter()
+        .filter_map(|condition| condition.observed_generation);
+    let is_outdated = observed
+        .max()
+        .is_some_and(|observed| Some(observed) < subnet.metadata.generation);
+    (!is_outdated).then_some(status.available)
 }

@@ -122,6 +122,14 @@ async fn a_namespace_at_its_limit_gets_no_more_addresses() {
 }
 
 #[tokio::test]
+async fn a_limit_that_was_raised_a_moment_ago_holds_nobody_back() {
+    let world = with(&holding(3, "3"), chart());
+    assert!(world.create(&pod("p", &[])).await.is_err());
+    world.store(&namespace(&[("address-limit", "4")]));
+    assert!(world.create(&pod("p", &[])).await.is_ok());
+}
+
+#[tokio::test]
 async fn what_a_pod_keeps_or_gives_up_does_not_count_again() {
     let mut objects = holding(3, "1");
     objects.push(ip_instance("10-0-0-5", "web-0", ("over", "o4")));

@@ -10,6 +10,14 @@ fn left(mut subnet: Value, available: i32) -> Value {
     subnet
 }
 
+/// Its range changed after it was counted.
+fn grown(mut subnet: Value) -> Value {
+    subnet["metadata"]["generation"] = json!(3);
+    subnet["status"]["conditions"] = json!([{"type": "Ready", "status": "True", "reason": "Used", "message": "",
+        "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    subnet
+}
+
 fn o4(available: i32) -> Value {
     left(sub("o4", "over", "4"), available)
 }
@@ -82,8 +90,9 @@ async fn numbers_that_are_not_known_yet_count_as_room() {
     for objects in [
         vec![unknown()],
         vec![unknown(), sub("o4", "over", "4")],
-        // A subnet that was made a moment ago, before its network counts it.
+        // A subnet that was made or grew a moment ago, before its network counts it.
         vec![over(0), o4(0), sub("fresh", "over", "4")],
+        vec![over(0), grown(o4(0))],
         // The caches know the network's numbers, and not its subnets.
         vec![over(5)],
     ] {
