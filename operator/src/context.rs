@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::events::Announcer;
 use crate::metrics::Metrics;
 use crate::pod::settings::Settings;
+use crate::workload::Workloads;
 use crate::world::store::Key;
 use crate::world::{Kind, World};
 
@@ -26,6 +27,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What the command line says about pods.
     pub settings: Arc<Settings>,
+    /// Owners of addresses, read live.
+    pub workloads: Arc<Workloads>,
 }
 
 /// The client, which prints as nothing.
@@ -86,10 +89,37 @@ impl Context {
 
     /// Changes an object by a merge patch. Gone counts as done.
     pub async fn patch<K: Kind>(&self, api: &Api<K>, key: &Key, patch: &Value) -> Result<(), WriteError> {
+        self.patch_if_there(api, key, patch).await.map(|_| ())
+    }
+
+    /// Changes an object by a merge patch. Says whether it is still there.
+    pub async fn patch_if_there<K: Kind>(
+        &self,
+        api: &Api<K>,
+        key: &Key,
+        patch: &Value,
+    ) -> Result<bool, WriteError> {
         let answer = api
             .patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))
             .await;
         self.took("patch", key, answer)
+    }
+
+    /// Changes the status of an object as it was seen: it is refused when the object has changed meanwhile.
+    /// Gone counts as done.
+    pub async fn patch_status_of<K: Kind>(
+        &self,
+        api: &Api<K>,
+        object: &K,
+        status: Value,
+    ) -> Result<(), WriteError> {
+        let key = Key::of(object);
+        let version = &object.meta().resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+        let answer = api
+            .patch_status(&key.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        self.took("patch status of", &key, answer).map(|_| ())
     }
 
     /// Changes the status of an object. Gone counts as done.
@@ -103,7 +133,7 @@ impl Context {
         let answer = api
             .patch_status(&key.name, &PatchParams::default(), &Patch::Merge(patch))
             .await;
-        self.took("patch status of", key, answer)
+        self.took("patch status of", key, answer).map(|_| ())
     }
 
     fn took<K: Kind>(
@@ -111,13 +141,13 @@ impl Context {
         verb: &'static str,
         key: &Key,
         answer: Result<K, kube::Error>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<bool, WriteError> {
         match answer {
             Ok(object) => {
                 self.world.learn(object);
-                Ok(())
+                Ok(true)
             }
-            Err(error) if is_not_found(&error) => Ok(()),
+            Err(error) if is_not_found(&error) => Ok(false),
             Err(error) => Err(WriteError::new::<K>(verb, key, error)),
         }
     }
