@@ -7,11 +7,13 @@ use k8s_openapi::jiff::Timestamp;
 pub const READY: &str = "Ready";
 /// The object clashes with another one.
 pub const CONFLICT: &str = "Conflict";
+/// No address of the object is left.
+pub const EXHAUSTED: &str = "Exhausted";
 
 /// What one condition shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// [`READY`] or [`CONFLICT`].
+    /// [`READY`], [`CONFLICT`] or [`EXHAUSTED`].
     pub type_: &'static str,
     /// Whether it is so.
     pub holds: bool,
@@ -52,6 +54,17 @@ pub fn updated(
     after
 }
 
+/// The conditions of `after` that say something else than in `before`, where one that was not there said
+/// nothing.
+pub fn changes<'a>(before: &'a [Condition], after: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
+    let same = |one: &Condition, other: &Condition| {
+        one.type_ == other.type_ && one.status == other.status && one.message == other.message
+    };
+    after
+        .iter()
+        .filter(move |after| !before.iter().any(|before| same(before, after)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +98,17 @@ mod tests {
             ("b", "False")
         );
         assert_eq!(updated(&third, vec![finding(false, "c")], Some(2), at(9)), third);
+    }
+
+    #[test]
+    fn only_another_status_or_message_is_a_change() {
+        let before = updated(&[], vec![finding(true, "a")], Some(1), at(1));
+        let same = updated(&before, vec![finding(true, "a")], Some(2), at(2));
+        let other = updated(&before, vec![finding(true, "b")], Some(2), at(2));
+
+        assert_eq!(changes(&[], &before).count(), 1);
+        assert_eq!(changes(&before, &same).count(), 0);
+        assert_eq!(changes(&before, &other).count(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::metrics::Metrics;
 
@@ -30,6 +30,8 @@ pub mod source {
     pub const SUBNET: &str = "SubnetStatusController";
     /// Of the `IPInstance` controller.
     pub const IP_INSTANCE: &str = "IPInstanceController";
+    /// Of the collector of leaks.
+    pub const COLLECTOR: &str = "LeakCollector";
 }
 
 /// One thing to say.
@@ -56,6 +58,8 @@ pub struct Publisher {
     receiver: mpsc::Receiver<Announcement>,
     said: Said,
     metrics: Arc<Metrics>,
+    /// Whether the last one was refused: that is said once.
+    refused: bool,
 }
 
 /// An announcer (of the pod controller, see [`Announcer::of`]) and its publisher.
@@ -71,6 +75,7 @@ pub fn channel(client: Client, metrics: Arc<Metrics>) -> (Announcer, Publisher) 
         receiver,
         said: Said::default(),
         metrics,
+        refused: false,
     };
     (announcer, publisher)
 }
@@ -87,25 +92,29 @@ impl Announcer {
 
     /// Says something good about an object.
     pub fn normal<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &'static str, note: String) {
+        self.normal_about(about.object_ref(&()), reason, note);
+    }
+
+    /// Says something good about an object of which no more is known than its name.
+    pub fn normal_about(&self, about: ObjectReference, reason: &'static str, note: String) {
         self.announce(about, EventType::Normal, reason, note);
     }
 
     /// Says what a user has to look at.
     pub fn warning<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &'static str, note: String) {
+        self.warning_about(about.object_ref(&()), reason, note);
+    }
+
+    /// Says what a user has to look at, about an object of which no more is known than its name.
+    pub fn warning_about(&self, about: ObjectReference, reason: &'static str, note: String) {
         self.announce(about, EventType::Warning, reason, note);
     }
 
-    fn announce<K: Resource<DynamicType = ()>>(
-        &self,
-        about: &K,
-        severity: EventType,
-        reason: &'static str,
-        note: String,
-    ) {
+    fn announce(&self, about: ObjectReference, severity: EventType, reason: &'static str, note: String) {
         // Without the version: the object changes, what is said about it stays the same.
         let about = ObjectReference {
             resource_version: None,
-            ..about.object_ref(&())
+            ..about
         };
         let announcement = Announcement {
             source: self.source,
@@ -121,7 +130,7 @@ impl Announcer {
 }
 
 impl Publisher {
-    /// Publishes until the last [`Announcer`] is gone.
+    /// Publishes until the last [`Announcer`] is gone and everything that waits has been said.
     pub async fn run(mut self) {
         while let Some(announcement) = self.receiver.recv().await {
             if self.said.is_news(&announcement, Instant::now()) {
@@ -130,7 +139,14 @@ impl Publisher {
         }
     }
 
-    async fn publish(&self, announcement: Announcement) {
+    /// What waits to be published, for whoever listens in its place: UID, reason and note.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn overheard(&mut self) -> Option<(String, &'static str, String)> {
+        let said = self.receiver.try_recv().ok()?;
+        Some((said.about.uid.unwrap_or_default(), said.reason, said.note))
+    }
+
+    async fn publish(&mut self, announcement: Announcement) {
         let Announcement {
             source,
             about,
@@ -148,10 +164,17 @@ impl Publisher {
         // A recorder folds events that differ only in their note into the first one, whose note stays;
         // a new one each time has nothing to fold into. Repetitions have been dropped above.
         let recorder = Recorder::new(self.client.clone(), Reporter::from(source));
-        if let Err(error) = recorder.publish(&event, &about).await {
-            self.metrics.event_dropped();
+        let Err(error) = recorder.publish(&event, &about).await else {
+            self.refused = false;
+            return;
+        };
+        self.metrics.event_dropped();
+        if self.refused {
             debug!(name = about.name, reason, %error, "event not published");
+        } else {
+            warn!(name = about.name, reason, %error, "event not published, nor perhaps those that follow");
         }
+        self.refused = true;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hybridnet_api::ip_instance::{Address, Binding, ReferredObject};
+use hybridnet_api::ip_instance::{Address, Binding, ReferredObject, Stateful};
 use hybridnet_api::names::{IP_INSTANCE_MODEL, finalizer, label};
 use hybridnet_api::{IpInstance, IpInstanceSpec, Network, NetworkSpec, Subnet, SubnetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
@@ -30,6 +30,12 @@ impl<K: kube::Resource> Made<K> {
     pub fn label(mut self, key: &str, value: &str) -> Self {
         let labels = self.0.meta_mut().labels.get_or_insert_default();
         labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        let annotations = self.0.meta_mut().annotations.get_or_insert_default();
+        annotations.insert(key.to_owned(), value.to_owned());
         self
     }
 
@@ -137,6 +143,11 @@ impl Made<Subnet> {
         self
     }
 
+    pub fn net_id(mut self, id: i32) -> Self {
+        self.0.spec.net_id = Some(id);
+        self
+    }
+
     pub fn private(mut self) -> Self {
         self.0.spec.config.get_or_insert_default().private = Some(true);
         self
@@ -188,8 +199,12 @@ impl Made<Pod> {
     }
 
     pub fn controlled_by(mut self, kind: &str, name: &str) -> Self {
+        let api_version = match kind {
+            "VirtualMachine" | "VirtualMachineInstance" => "kubevirt.io/v1",
+            _ => "apps/v1",
+        };
         self.0.metadata.owner_references = Some(vec![OwnerReference {
-            api_version: "apps/v1".to_owned(),
+            api_version: api_version.to_owned(),
             kind: kind.to_owned(),
             name: name.to_owned(),
             uid: format!("uid-{name}"),
@@ -261,5 +276,20 @@ impl Made<IpInstance> {
         self.label(label::POD, name)
             .label(label::POD_UID, &uid)
             .label(label::NODE, "n")
+    }
+
+    /// Of the workload that controls the pod, at this place in it.
+    pub fn owned_like(mut self, pod: &Pod, ordinal: i32) -> Self {
+        self.0.metadata.owner_references = pod.metadata.owner_references.clone();
+        let owner = pod.metadata.owner_references.iter().flatten().next();
+        if let (Some(binding), Some(owner)) = (&mut self.0.spec.binding, owner) {
+            binding.referred_object = ReferredObject {
+                kind: owner.kind.clone(),
+                name: owner.name.clone(),
+                uid: owner.uid.clone(),
+            };
+            binding.stateful = Some(Stateful { index: Some(ordinal) });
+        }
+        self
     }
 }

@@ -9,7 +9,7 @@
 //! UID, is gone from the API, and the kubelet lets a pod go only when its sandbox is no more. The UID of
 //! the object is a precondition of the deletion.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hybridnet_api::IpInstance;
 use hybridnet_api::names::{finalizer, reason};
@@ -19,11 +19,13 @@ use tracing::{info, warn};
 
 use crate::context::{Context, WriteError, is_not_found, without_finalizer};
 use crate::events::source;
+use crate::ip_instance::trouble::{Said, Trouble, trouble};
 use crate::queue::Outcome;
 use crate::world::State;
-use crate::world::addresses::addresses_of;
 use crate::world::pod::Pod;
 use crate::world::store::Key;
+
+pub mod trouble;
 
 /// What is to be done about one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,38 +35,88 @@ enum Step {
     LetGo,
 }
 
-/// Looks at one object.
-pub async fn reconcile(context: Context, key: Key) -> Result<Outcome, WriteError> {
-    let seen = context.world.with(|state| {
-        let instance = state.ip_instances.get(&key)?.clone();
-        let step = step(&instance, pod_of(state, &key, &instance).as_deref());
-        Some((step, trouble(state, &instance), instance))
-    });
-    let Some((step, trouble, instance)) = seen else {
-        return Ok(Outcome::Done);
-    };
-    if let Some(trouble) = trouble {
-        warn!(object = %key, trouble, "address set aside");
-        let announcer = context.announcer.of(source::IP_INSTANCE);
-        announcer.warning(instance.as_ref(), reason::INVALID_SPEC, trouble);
+/// The controller.
+#[derive(Debug)]
+pub struct IpInstances {
+    context: Context,
+    said: Mutex<Said>,
+}
+
+impl IpInstances {
+    /// For this manager.
+    pub fn new(context: &Context) -> Self {
+        Self {
+            context: Context {
+                announcer: context.announcer.of(source::IP_INSTANCE),
+                ..context.clone()
+            },
+            said: Mutex::default(),
+        }
     }
-    match step {
-        Step::Nothing => {}
-        Step::Delete => delete(&context, &instance).await?,
-        Step::LetGo => let_go(&context, &key, &instance).await?,
+
+    /// Looks at one object.
+    pub async fn reconcile(self: Arc<Self>, key: Key) -> Result<Outcome, WriteError> {
+        let seen = self.context.world.with(|state| {
+            let instance = state.ip_instances.get(&key)?.clone();
+            let step = step(&instance, pod_of(state, &key, &instance).as_deref());
+            Some((step, trouble(state, &instance), instance))
+        });
+        let Some((step, trouble, instance)) = seen else {
+            self.news(&key, None);
+            return Ok(Outcome::Done);
+        };
+        if let Some(trouble) = self.news(&key, trouble.as_ref()) {
+            warn!(object = %key, %trouble, "out of order");
+            self.context
+                .announcer
+                .warning(instance.as_ref(), reason::INVALID_SPEC, trouble.to_string());
+        }
+        match step {
+            Step::Nothing => {}
+            Step::Delete => delete(&self.context, &instance).await?,
+            Step::LetGo => let_go(&self.context, &key, &instance).await?,
+        }
+        Ok(Outcome::Done)
     }
-    Ok(Outcome::Done)
+
+    fn news<'a>(&self, key: &Key, trouble: Option<&'a Trouble>) -> Option<&'a Trouble> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = said.take(key, trouble);
+        self.context
+            .metrics
+            .objects
+            .set_invalid("IPInstance", said.count());
+        news
+    }
 }
 
 /// Deletes an object; if it is gone already, or another one has its name by now, that is well.
 pub async fn delete(context: &Context, instance: &Arc<IpInstance>) -> Result<(), WriteError> {
-    let key = Key::of(instance.as_ref());
+    let conditions = Preconditions {
+        uid: instance.metadata.uid.clone(),
+        resource_version: None,
+    };
+    delete_if(context, instance, conditions).await.map(|_| ())
+}
+
+/// Deletes an object if nobody has changed it meanwhile. Says whether it did.
+pub async fn delete_unchanged(context: &Context, instance: &IpInstance) -> Result<bool, WriteError> {
+    let conditions = Preconditions {
+        uid: instance.metadata.uid.clone(),
+        resource_version: instance.metadata.resource_version.clone(),
+    };
+    delete_if(context, instance, conditions).await
+}
+
+async fn delete_if(
+    context: &Context,
+    instance: &IpInstance,
+    conditions: Preconditions,
+) -> Result<bool, WriteError> {
+    let key = Key::of(instance);
     info!(object = %key, ip = instance.spec.address.ip, "deleting");
     let options = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: instance.metadata.uid.clone(),
-            resource_version: None,
-        }),
+        preconditions: Some(conditions),
         ..DeleteParams::default()
     };
     let api = context.in_namespace::<IpInstance>(&key.namespace);
@@ -73,9 +125,9 @@ pub async fn delete(context: &Context, instance: &Arc<IpInstance>) -> Result<(),
             if let Some(object) = answer.left() {
                 context.world.learn(object);
             }
-            Ok(())
+            Ok(true)
         }
-        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(()),
+        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(false),
         Err(error) => Err(WriteError::new::<IpInstance>("delete", &key, error)),
     }
 }
@@ -95,19 +147,19 @@ fn is_conflict(error: &kube::Error) -> bool {
 /// The pod that the object is bound to, if it is still there.
 fn pod_of(state: &State, key: &Key, instance: &IpInstance) -> Option<Arc<Pod>> {
     let binding = instance.spec.binding.as_ref()?;
-    let pod = state.pods.get(&Key {
+    let pod = state.pod(&Key {
         namespace: key.namespace.clone(),
         name: binding.pod_name.clone(),
-    })?;
-    (pod.uid() == binding.pod_uid).then(|| pod.clone())
+    });
+    pod.filter(|pod| pod.uid() == binding.pod_uid)
 }
 
 /// `pod` is the one that the object is bound to.
 fn step(instance: &IpInstance, pod: Option<&Pod>) -> Step {
     if instance.meta().deletion_timestamp.is_some() {
-        // Deleted together with its pod, in the foreground, it may be marked long before the pod has
-        // ended: another pod must not get the address while this one runs.
-        let needed = pod.is_some_and(|pod| pod.is_terminating() && pod.runs());
+        // Deleted together with its pod, or by the garbage collector with its workload, or by hand, it may be
+        // marked long before the pod has ended: another pod must not get the address while this one runs.
+        let needed = pod.is_some_and(|pod| runs_with(pod, instance));
         let held = instance
             .meta()
             .finalizers
@@ -131,21 +183,11 @@ fn step(instance: &IpInstance, pod: Option<&Pod>) -> Step {
     }
 }
 
-/// What keeps the address of an object out of use, for its owner to read.
-fn trouble(state: &State, instance: &IpInstance) -> Option<String> {
-    if instance.spec.ip().is_none() || addresses_of(instance).len() > 1 {
-        let ip = &instance.spec.address.ip;
-        return Some(format!(
-            "spec.address.ip {ip:?} is not the address that this IPInstance is named after: delete it"
-        ));
-    }
-    let rivals = state.addresses.rivals(instance);
-    let first = rivals.first()?;
-    Some(format!(
-        "IPInstance {first} has address {} of network {} too: delete the pod of one of them; the address \
-         is not given to others until then",
-        instance.spec.address.ip, instance.spec.network
-    ))
+/// Whether the pod's network has been made with the address, and is still there.
+fn runs_with(pod: &Pod, instance: &IpInstance) -> bool {
+    let status = instance.status.as_ref();
+    let made = !pod.status.pod_ip.is_empty() || status.is_some_and(|status| !status.sandbox_id.is_empty());
+    pod.runs() || made && !pod.is_terminating() && !pod.has_ended()
 }
 
 #[cfg(test)]
@@ -181,6 +223,22 @@ mod tests {
         );
         assert_eq!(step(&dying, Some(&ending.container(false).build())), Step::LetGo);
         assert_eq!(step(&dying, None), Step::LetGo);
+    }
+
+    #[test]
+    fn an_object_that_is_deleted_under_a_running_pod_is_held_until_that_has_ended() {
+        let dying = instance("ns", "10.0.0.2").pod("p").terminating().build();
+        let begun = pod("p").on("n");
+        let crashing = begun.clone().with_address("10.0.0.2").container(false);
+
+        assert_eq!(step(&dying, Some(&begun.clone().build())), Step::LetGo);
+        assert_eq!(step(&dying, Some(&begun.container(true).build())), Step::Nothing);
+        assert_eq!(step(&dying, Some(&crashing.clone().build())), Step::Nothing);
+        assert_eq!(
+            step(&dying, Some(&crashing.clone().phase("Failed", "Error").build())),
+            Step::LetGo
+        );
+        assert_eq!(step(&dying, Some(&crashing.terminating().build())), Step::LetGo);
     }
 
     #[test]

@@ -8,15 +8,24 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::metrics::labels::{
+    AllocationLabels, ControllerLabel, NameLabel, NetworkLabel, NetworkUsageLabels, RequestLabels,
+    SubnetUsageLabels,
+};
+use crate::metrics::leaks::Leaks;
+use crate::metrics::objects::Objects;
 use crate::metrics::summary::Summary;
 
+mod labels;
+pub mod leaks;
+pub mod objects;
 pub mod process;
 pub mod summary;
 
@@ -61,55 +70,6 @@ impl Usage {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[allow(
-    non_snake_case,
-    reason = "the field names are the label names of the Go project"
-)]
-struct NetworkUsageLabels {
-    networkName: String,
-    ipFamily: &'static str,
-    usageType: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[allow(
-    non_snake_case,
-    reason = "the field names are the label names of the Go project"
-)]
-struct SubnetUsageLabels {
-    subnetName: String,
-    networkName: String,
-    usageType: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NameLabel {
-    name: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    verb: String,
-    code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ControllerLabel {
-    controller: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AllocationLabels {
-    allocation: &'static str,
-    success: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NetworkLabel {
-    network: String,
-}
-
 /// All metrics of the manager.
 #[derive(Debug)]
 pub struct Metrics {
@@ -127,6 +87,10 @@ pub struct Metrics {
     events_dropped: Counter,
     set_aside: Gauge,
     conflicts: Gauge,
+    /// Of the collector.
+    pub leaks: Leaks,
+    /// Of the API.
+    pub objects: Objects,
 }
 
 impl Default for Metrics {
@@ -146,6 +110,8 @@ impl Default for Metrics {
             events_dropped: Counter::default(),
             set_aside: Gauge::default(),
             conflicts: Gauge::default(),
+            leaks: Leaks::default(),
+            objects: Objects::default(),
         };
         metrics.register();
         metrics
@@ -213,6 +179,8 @@ impl Metrics {
             "Subnets that are not used because they overlap with an older one",
             self.conflicts.clone(),
         );
+        self.leaks.register(r);
+        self.objects.register(r);
     }
 
     /// Shows the addresses of a Network; the third number is what both families have free.

@@ -4,7 +4,7 @@
 //! labels. Writes the status when it differs; nothing else reads back what it writes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hybridnet_api::names::{finalizer, reason};
 use hybridnet_api::network::Count;
@@ -14,15 +14,18 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use tracing::info;
 
-use crate::conditions::{self, CONFLICT, Finding, READY};
+use crate::conditions::{self, CONFLICT, EXHAUSTED, READY};
 use crate::context::{Context, WriteError, without_finalizer};
 use crate::events::source;
 use crate::metrics::Usage;
+use crate::network::findings::{Clash, findings};
 use crate::patch::difference;
 use crate::queue::Outcome;
 use crate::quota::Quota;
 use crate::world::store::Key;
 use crate::world::{State, Wake};
+
+mod findings;
 
 /// Names longer than this cannot be label values.
 pub const LONGEST_NAME: usize = 63;
@@ -31,8 +34,15 @@ pub const LONGEST_NAME: usize = 63;
 #[derive(Debug)]
 pub struct Networks {
     context: Context,
-    /// What was last said about free addresses: nodes are woken when it changes.
-    quotas: Mutex<HashMap<String, Quota>>,
+    /// What was last seen: nodes are woken when the quota changes.
+    shown: Mutex<HashMap<String, Shown>>,
+}
+
+/// What is remembered of a Network, for what depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shown {
+    quota: Quota,
+    faulty: bool,
 }
 
 /// Everything that a Network's status follows from.
@@ -47,15 +57,6 @@ struct Seen {
     clash: Option<Clash>,
 }
 
-/// A Network that stands in another one's way and loses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Clash {
-    /// Pods on this node get addresses from the other one.
-    Node { node: String, other: String },
-    /// The cluster has one already.
-    Type { type_: NetworkType, other: String },
-}
-
 impl Networks {
     /// For this manager.
     pub fn new(context: &Context) -> Self {
@@ -64,7 +65,7 @@ impl Networks {
                 announcer: context.announcer.of(source::NETWORK),
                 ..context.clone()
             },
-            quotas: Mutex::default(),
+            shown: Mutex::default(),
         }
     }
 
@@ -95,12 +96,7 @@ impl Networks {
             return Ok(());
         };
         let network = seen.network.as_ref();
-        if let Some(clash) = &seen.clash {
-            let note = clash.to_string();
-            self.context
-                .announcer
-                .warning(network, reason::INVALID_SPEC, note);
-        }
+        self.tell(network, &before, &after);
         info!(network = key.name, nodes = seen.nodes.len(), "status changes");
         let api = self.context.all::<Network>();
         let written = self.context.patch_status(&api, key, patch).await;
@@ -113,16 +109,36 @@ impl Networks {
         written
     }
 
+    /// What has become of the Network, once for each change.
+    fn tell(&self, network: &Network, before: &NetworkStatus, after: &NetworkStatus) {
+        let changes = conditions::changes(&before.conditions, &after.conditions);
+        for (reason, note) in changes.filter_map(|condition| match condition.type_.as_str() {
+            READY if condition.status == "False" => Some((reason::INVALID_SPEC, &condition.message)),
+            CONFLICT if condition.status == "True" => Some((reason::NETWORK_CONFLICT, &condition.message)),
+            EXHAUSTED if condition.status == "True" => Some((reason::NETWORK_EXHAUSTED, &condition.message)),
+            _ => None,
+        }) {
+            self.context.announcer.warning(network, reason, note.clone());
+        }
+    }
+
     /// Metrics do not wait for a change of the status: they must be there after a restart too.
     fn show(&self, name: &str, seen: &Seen) {
         let usage = &seen.usage;
         let dual = i64::try_from(usage.dual_stack_available()).unwrap_or(i64::MAX);
         let (ipv4, ipv6) = (shown(usage.ipv4.counts), shown(usage.ipv6.counts));
         self.context.metrics.set_network_usage(name, ipv4, ipv6, dual);
-        let quota = Quota::of(usage);
-        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-        let flipped = quotas.insert(name.to_owned(), quota) != Some(quota);
-        drop(quotas);
+        let now = Shown {
+            quota: Quota::of(usage),
+            faulty: findings::fault(&seen.network).is_some(),
+        };
+        let before = {
+            let mut shown = self.lock();
+            let before = shown.insert(name.to_owned(), now);
+            self.count_faulty(&shown);
+            before
+        };
+        let flipped = before.is_none_or(|before| before.quota != now.quota);
         if flipped && seen.network.spec.network_type() == Ok(NetworkType::Underlay) {
             let queues = self.context.world.queues();
             seen.nodes
@@ -133,8 +149,18 @@ impl Networks {
 
     fn forget(&self, name: &str) {
         self.context.metrics.remove_network(name);
-        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-        quotas.remove(name);
+        let mut shown = self.lock();
+        shown.remove(name);
+        self.count_faulty(&shown);
+    }
+
+    fn count_faulty(&self, shown: &HashMap<String, Shown>) {
+        let faulty = shown.values().filter(|shown| shown.faulty).count();
+        self.context.metrics.objects.set_invalid("Network", faulty);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,22 +205,6 @@ impl Seen {
     }
 }
 
-impl std::fmt::Display for Clash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Node { node, other } => write!(
-                f,
-                "node {node} is selected by network {other} too, which its pods get their addresses from: \
-                 change nodeSelector of one of them"
-            ),
-            Self::Type { type_, other } => write!(
-                f,
-                "a cluster has one network of type {type_}, and network {other} is it: delete one of them"
-            ),
-        }
-    }
-}
-
 fn desired(seen: &Seen, before: &NetworkStatus, now: Timestamp) -> NetworkStatus {
     let usage = &seen.usage;
     let dual = Count {
@@ -212,45 +222,6 @@ fn desired(seen: &Seen, before: &NetworkStatus, now: Timestamp) -> NetworkStatus
         dual_stack_statistics: Some(dual),
         conditions: conditions::updated(&before.conditions, findings(seen), generation, now),
     }
-}
-
-fn findings(seen: &Seen) -> Vec<Finding> {
-    let fault = fault(&seen.network);
-    let ready = Finding {
-        type_: READY,
-        holds: fault.is_none(),
-        reason: if fault.is_none() { "Usable" } else { "InvalidSpec" },
-        message: fault.unwrap_or_default(),
-    };
-    let (conflict, message) = match &seen.clash {
-        Some(clash @ Clash::Node { .. }) => ("NodeShared", clash.to_string()),
-        Some(clash @ Clash::Type { .. }) => ("TypeTaken", clash.to_string()),
-        None => ("None", String::new()),
-    };
-    let conflict = Finding {
-        type_: CONFLICT,
-        holds: seen.clash.is_some(),
-        reason: conflict,
-        message,
-    };
-    vec![ready, conflict]
-}
-
-/// What makes a Network useless.
-fn fault(network: &Network) -> Option<String> {
-    if network.name_any().len() > LONGEST_NAME {
-        return Some(format!(
-            "the name is longer than {LONGEST_NAME} characters: use a shorter one"
-        ));
-    }
-    match network.spec.network_type() {
-        Err(error) => return Some(error.to_string()),
-        Ok(NetworkType::Underlay) if network.spec.node_selector.is_empty() => {
-            return Some("an underlay network without nodeSelector has no nodes: give one".to_owned());
-        }
-        Ok(_) => {}
-    }
-    network.spec.network_mode().err().map(|error| error.to_string())
 }
 
 fn count(counts: Counts) -> Count {

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hybridnet_api::names::{finalizer, reason};
 use hybridnet_api::{Subnet, SubnetStatus};
 use hybridnet_ipam::{Counts, SubnetUsage};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
-use crate::conditions::{self, CONFLICT, Finding, READY};
+use crate::conditions::{self, CONFLICT, EXHAUSTED, Finding, READY};
 use crate::context::{Context, WriteError, without_finalizer};
 use crate::events::source;
 use crate::network::shown;
@@ -78,20 +79,7 @@ impl Subnets {
             return Ok(());
         };
         let subnet = seen.subnet.as_ref();
-        if let Some(refusal) = seen
-            .refusal
-            .as_ref()
-            .filter(|_| before.conditions != after.conditions)
-        {
-            warn!(subnet = key.name, %refusal, "subnet not used");
-            let reason = match refusal.conflict() {
-                Some(_) => reason::SUBNET_CONFLICT,
-                None => reason::INVALID_SPEC,
-            };
-            self.context
-                .announcer
-                .warning(subnet, reason, refusal.to_string());
-        }
+        self.tell(subnet, &before, &after);
         info!(
             subnet = key.name,
             used = after.used,
@@ -111,6 +99,26 @@ impl Subnets {
         written
     }
 
+    /// What has become of the Subnet, once for each change.
+    fn tell(&self, subnet: &Subnet, before: &SubnetStatus, after: &SubnetStatus) {
+        let in_the_way = |condition: &Condition| condition.type_ == CONFLICT && condition.status == "True";
+        // The same message stands in both conditions.
+        let conflict = after.conditions.iter().any(in_the_way);
+        let changes = conditions::changes(&before.conditions, &after.conditions);
+        for (reason, note) in changes.filter_map(|condition| {
+            let reason = match (condition.type_.as_str(), condition.status.as_str()) {
+                (READY, "False") if !conflict => reason::INVALID_SPEC,
+                (CONFLICT, "True") => reason::SUBNET_CONFLICT,
+                (EXHAUSTED, "True") => reason::SUBNET_EXHAUSTED,
+                _ => return None,
+            };
+            Some((reason, &condition.message))
+        }) {
+            warn!(subnet = subnet.name_any(), reason, note, "told on the subnet");
+            self.context.announcer.warning(subnet, reason, note.clone());
+        }
+    }
+
     /// Metrics do not wait for a change of the status: they must be there after a restart too.
     fn show(&self, name: &str, seen: Option<&Seen>) {
         let network = seen.map(|seen| seen.subnet.spec.network.clone());
@@ -127,6 +135,8 @@ impl Subnets {
         if let (Some(network), Some(seen)) = (network, seen) {
             metrics.set_subnet_usage(&network, name, shown(seen.usage.counts));
         }
+        let refused = self.context.world.with(|state| state.addresses.refused());
+        metrics.objects.set_invalid("Subnet", refused);
     }
 }
 
@@ -152,16 +162,12 @@ fn desired(seen: &Seen, before: &SubnetStatus, now: Timestamp) -> SubnetStatus {
         used: Counts::clamp(counts.used),
         available: Counts::clamp(counts.available),
         last_allocated_ip: last.unwrap_or_default(),
-        conditions: conditions::updated(
-            &before.conditions,
-            findings(seen.refusal.as_ref()),
-            generation,
-            now,
-        ),
+        conditions: conditions::updated(&before.conditions, findings(seen), generation, now),
     }
 }
 
-fn findings(refusal: Option<&Refusal>) -> Vec<Finding> {
+fn findings(seen: &Seen) -> Vec<Finding> {
+    let refusal = seen.refusal.as_ref();
     let message = refusal.map(ToString::to_string).unwrap_or_default();
     let conflict = refusal.and_then(Refusal::conflict).is_some();
     let reason = match refusal {
@@ -183,5 +189,34 @@ fn findings(refusal: Option<&Refusal>) -> Vec<Finding> {
             reason: if conflict { reason } else { "None" },
             message: if conflict { message } else { String::new() },
         },
+        exhausted(seen),
     ]
+}
+
+/// A Subnet that is not used promises nothing, so it lacks nothing.
+fn exhausted(seen: &Seen) -> Finding {
+    let counts = seen.usage.counts;
+    let (holds, reason, message) = match &seen.refusal {
+        Some(_) => (false, "NotUsed", String::new()),
+        None if counts.available > 0 => (false, "AddressesFree", String::new()),
+        None if counts.total == 0 => (
+            true,
+            "NoFreeAddress",
+            "the range has no address beside the gateway, excluded and reserved ones: extend it".to_owned(),
+        ),
+        None => (
+            true,
+            "NoFreeAddress",
+            format!(
+                "all addresses ({}) are in use: extend the range, add a subnet to network {}, or delete pods",
+                counts.total, seen.subnet.spec.network
+            ),
+        ),
+    };
+    Finding {
+        type_: EXHAUSTED,
+        holds,
+        reason,
+        message,
+    }
 }

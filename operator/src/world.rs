@@ -12,7 +12,7 @@
 //! microseconds. A change goes first into its store, then into the allocator, then to the queues, so a
 //! controller that is woken never sees less than what woke it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,7 @@ use tracing::info;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::world::addresses::Addresses;
+use crate::world::addresses::unrecorded::Unrecorded;
 use crate::world::index::Index;
 use crate::world::pod::Pod;
 use crate::world::store::{Change, Key, Store};
@@ -73,6 +74,10 @@ pub struct State {
     pub addresses: Addresses,
     /// Pods that found no free address, by network.
     waiting: HashMap<String, BTreeSet<Key>>,
+    /// UIDs of pods of which nothing runs any more, whatever they say: their nodes are gone.
+    ended: HashSet<String>,
+    /// Pods whose namespace holds as many addresses as it may, by namespace.
+    crowded: HashMap<String, BTreeSet<Key>>,
     /// Whether the allocator has been built.
     started: bool,
 }
@@ -178,10 +183,14 @@ impl World {
         if let Event::Apply(object) | Event::InitApply(object) = &mut event {
             object.slim();
         }
+        let listed = matches!(event, Event::InitDone);
         let mut state = self.lock();
         let changes = K::store(&mut state).apply(event);
+        if listed {
+            self.metrics.objects.set_listed(&K::kind(&()), true);
+        }
         let mut wakes = taken_in(&mut state, &changes);
-        if !state.started && state.is_synced() {
+        if !state.started && state.missing().is_empty() {
             wakes = state.start();
             self.started.send_replace(true);
             info!(addresses = state.ip_instances.iter().count(), "the API is known");
@@ -203,9 +212,16 @@ impl World {
         f(&mut self.lock())
     }
 
-    /// Ends a reservation: `written` of its addresses have an object; objects of the name of one in
-    /// `taken` belong to others. What is left is free again, and whoever waits for an address is woken.
-    pub fn settle(&self, reservation: Reservation, mut written: Vec<IpAddr>, taken: &[&IpInstance]) {
+    /// Ends a reservation for a pod of the namespace: `written` of its addresses have an object; objects of
+    /// the name of one in `taken` belong to others. What is left is free again, and whoever waits for an
+    /// address is woken.
+    pub fn settle(
+        &self,
+        namespace: &str,
+        reservation: Reservation,
+        mut written: Vec<IpAddr>,
+        taken: &[&IpInstance],
+    ) {
         let returned = reservation.addresses().len() > written.len();
         let network = reservation
             .addresses()
@@ -222,11 +238,27 @@ impl World {
             }
         }
         state.addresses.settle(reservation, &written);
-        let waiting = network
-            .filter(|_| returned)
-            .map(|network| state.waited_for(&network));
-        let wakes = waiting.into_iter().flatten().collect();
+        let mut wakes = vec![];
+        if let Some(network) = network.filter(|_| returned) {
+            wakes.extend(state.waited_for(&network));
+            wakes.extend(state.crowded_in(namespace));
+        }
         self.conclude(state, wakes);
+    }
+
+    /// The API is known not to have the object of an address that memory holds. Says whether that freed it.
+    pub fn forget(&self, lost: &Unrecorded) -> bool {
+        let mut state = self.lock();
+        let mut wakes = vec![];
+        let freed = state.addresses.forget(lost);
+        if freed {
+            wakes.extend(state.waited_for(&lost.network));
+            wakes.extend(state.crowded_in(&lost.owner.namespace));
+            wakes.push(Wake::Network(lost.network.clone()));
+            wakes.push(Wake::Subnet(lost.subnet.clone()));
+        }
+        self.conclude(state, wakes);
+        freed
     }
 
     /// Waits until everything has been listed.
@@ -272,6 +304,20 @@ impl State {
         Topology::new(self.networks.iter())
     }
 
+    /// A pod as it counts.
+    pub fn pod(&self, key: &Key) -> Option<Arc<Pod>> {
+        let pod = self.pods.get(key)?;
+        if self.ended.contains(pod.uid()) {
+            return Some(Arc::new(pod.without_containers()));
+        }
+        Some(pod.clone())
+    }
+
+    /// Nothing of the pod counts as running from now on.
+    pub fn give_up(&mut self, pod: &Pod) {
+        self.ended.insert(pod.uid().to_owned());
+    }
+
     /// The objects of a pod; `pod` carries the pod's name.
     pub fn instances_of(&self, pod: &Key) -> Vec<Arc<IpInstance>> {
         self.labelled(&Key {
@@ -288,6 +334,14 @@ impl State {
             .collect()
     }
 
+    /// The objects of a virtual machine, whichever pod runs it.
+    pub fn instances_of_machine(&self, machine: &Key) -> Vec<Arc<IpInstance>> {
+        let objects = self.index.of_machine(machine);
+        objects
+            .filter_map(|key| self.ip_instances.get(&key).cloned())
+            .collect()
+    }
+
     /// Remembers that a pod waits for an address of the network.
     pub fn wait_for(&mut self, network: &str, pod: Key) {
         self.waiting.entry(network.to_owned()).or_default().insert(pod);
@@ -299,13 +353,29 @@ impl State {
         pods.into_iter().map(Wake::Pod)
     }
 
-    fn is_synced(&self) -> bool {
-        self.networks.is_synced()
-            && self.subnets.is_synced()
-            && self.ip_instances.is_synced()
-            && self.nodes.is_synced()
-            && self.pods.is_synced()
-            && self.namespaces.is_synced()
+    /// Remembers that a pod waits until its namespace may have more addresses.
+    pub fn wait_for_room(&mut self, pod: Key) {
+        self.crowded.entry(pod.namespace.clone()).or_default().insert(pod);
+    }
+
+    /// The pods of the namespace that wait for room; they no longer do.
+    fn crowded_in(&mut self, namespace: &str) -> impl Iterator<Item = Wake> + use<> {
+        let pods = self.crowded.remove(namespace).unwrap_or_default();
+        pods.into_iter().map(Wake::Pod)
+    }
+
+    /// Kinds that have not been listed yet: nothing is done before.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let kinds = [
+            ("Network", self.networks.is_synced()),
+            ("Subnet", self.subnets.is_synced()),
+            ("IPInstance", self.ip_instances.is_synced()),
+            ("Node", self.nodes.is_synced()),
+            ("Pod", self.pods.is_synced()),
+            ("Namespace", self.namespaces.is_synced()),
+        ];
+        let missing = kinds.into_iter().filter(|(_, synced)| !synced);
+        missing.map(|(kind, _)| kind).collect()
     }
 
     /// Builds the allocator; from now on changes are passed on as they come.

@@ -10,7 +10,7 @@ const SUBNETS: &str = "/apis/networking.alibaba.com/v1/subnets";
 const NETWORKS: &str = "/apis/networking.alibaba.com/v1/networks";
 const PREFIX: &str = "networking.alibaba.com";
 
-fn condition(server: &Server, path: &str, type_: &str) -> Value {
+pub(super) fn condition(server: &Server, path: &str, type_: &str) -> Value {
     let object = server.get(path).unwrap();
     let conditions = object["status"]["conditions"]
         .as_array()
@@ -22,7 +22,7 @@ fn condition(server: &Server, path: &str, type_: &str) -> Value {
         .unwrap_or_default()
 }
 
-fn labels(server: &Server, node: &str) -> Vec<String> {
+pub(super) fn labels(server: &Server, node: &str) -> Vec<String> {
     let object = server.get(&format!("/api/v1/nodes/{node}")).unwrap();
     let labels = object["metadata"]["labels"]
         .as_object()
@@ -254,6 +254,8 @@ async fn private_addresses_are_counted_and_promise_nothing_to_the_scheduler() {
     assert_eq!(status["statistics"]["available"], json!(253));
 }
 
+/// Scenario 104: finalizer metrics-registered is removed on deletion.
+/// Scenario 145: a network of the reference head goes.
 #[tokio::test(start_paused = true)]
 async fn the_finalizer_of_the_go_project_is_taken_away_on_deletion_and_never_added() {
     let server = server();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 
 use hybridnet_api::IpInstance;
 use hybridnet_api::names::label;
@@ -16,8 +17,10 @@ pub struct Index {
     by_name: HashMap<String, BTreeSet<String>>,
     /// Names of a pod's objects, by its namespace and the label form of its name.
     by_pod: HashMap<Key, BTreeSet<String>>,
-    /// How many objects carry a MAC.
-    macs: HashMap<String, usize>,
+    /// Names of a virtual machine's objects, by its namespace and name.
+    macshine: HashMap<Key, BTreeSet<String>>,
+    /// The objects that carry a MAC: two for a dual-stack pod.
+    macs: HashMap<String, Vec<Arc<IpInstance>>>,
 }
 
 impl Index {
@@ -28,15 +31,25 @@ impl Index {
             if let Some(pod) = pod_of(old) {
                 remove(&mut self.by_pod, &pod, &key.name);
             }
+            if let Some(machine) = machine_of(old) {
+                remove(&mut self.macshine, &machine, &key.name);
+            }
             remove(&mut self.by_name, &key.name, &key.namespace);
-            self.forget_mac(&old.spec.address.mac);
+            self.forget_mac(&old.spec.address.mac, &key);
         }
         if let Some(new) = &change.new {
             let key = Key::of(new.as_ref());
             if let Some(pod) = pod_of(new) {
                 self.by_pod.entry(pod).or_default().insert(key.name.clone());
             }
-            *self.macs.entry(new.spec.address.mac.clone()).or_default() += 1;
+            if let Some(machine) = machine_of(new) {
+                self.macshine.entry(machine).or_default().insert(key.name.clone());
+            }
+            let carriers = self.macs.entry(new.spec.address.mac.clone());
+            // Mostly it stays the only one, and there are as many of these as addresses.
+            carriers
+                .or_insert_with(|| Vec::with_capacity(1))
+                .push(new.clone());
             self.by_name.entry(key.name).or_default().insert(key.namespace);
         }
     }
@@ -52,25 +65,26 @@ impl Index {
 
     /// The objects of a pod; `pod` carries the label form of the name.
     pub fn of_pod(&self, pod: &Key) -> impl Iterator<Item = Key> {
-        let names = self.by_pod.get(pod).into_iter().flatten();
-        names.map(move |name| Key {
-            namespace: pod.namespace.clone(),
-            name: name.clone(),
-        })
+        found(&self.by_pod, pod)
     }
 
-    /// Whether any object carries the MAC.
-    pub fn has_mac(&self, mac: &str) -> bool {
-        self.macs.contains_key(mac)
+    /// The objects of a virtual machine, whichever pod runs it.
+    pub fn of_machine(&self, machine: &Key) -> impl Iterator<Item = Key> {
+        found(&self.macshine, machine)
     }
 
-    fn forget_mac(&mut self, mac: &str) {
-        let Some(count) = self.macs.get_mut(mac) else {
-            return;
-        };
-        *count -= 1;
-        if *count == 0 {
-            self.macs.remove(mac);
+    /// The objects in a network that carry the MAC.
+    pub fn with_mac(&self, network: &str, mac: &str) -> impl Iterator<Item = &Arc<IpInstance>> {
+        let carriers = self.macs.get(mac).into_iter().flatten();
+        carriers.filter(move |object| object.spec.network == network)
+    }
+
+    fn forget_mac(&mut self, mac: &str, key: &Key) {
+        if let Some(carriers) = self.macs.get_mut(mac) {
+            carriers.retain(|object| Key::of(object.as_ref()) != *key);
+            if carriers.is_empty() {
+                self.macs.remove(mac);
+            }
         }
     }
 }
@@ -80,6 +94,24 @@ pub fn pod_of(instance: &IpInstance) -> Option<Key> {
     let name = instance.meta().labels.as_ref()?.get(label::POD)?;
     Some(Key {
         namespace: instance.metadata.namespace.clone().unwrap_or_default(),
+        name: name.clone(),
+    })
+}
+
+/// Namespace and name of the virtual machine that an object belongs to.
+fn machine_of(instance: &IpInstance) -> Option<Key> {
+    let name = instance.meta().labels.as_ref()?.get(label::VM)?;
+    Some(Key {
+        namespace: instance.metadata.namespace.clone().unwrap_or_default(),
+        name: name.clone(),
+    })
+}
+
+/// Objects share the namespace of whom they belong to.
+fn found(map: &HashMap<Key, BTreeSet<String>>, of: &Key) -> impl Iterator<Item = Key> {
+    let names = map.get(of).into_iter().flatten();
+    names.map(move |name| Key {
+        namespace: of.namespace.clone(),
         name: name.clone(),
     })
 }
@@ -95,8 +127,6 @@ fn remove<K: Hash + Eq>(map: &mut HashMap<K, BTreeSet<String>>, key: &K, value: 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::fixtures::instance;
 
@@ -120,12 +150,37 @@ mod tests {
             index.named("10-0-0-2").next().map(|key| key.namespace),
             Some("ns".to_owned())
         );
-        assert!(index.has_mac(&object.spec.address.mac));
+        assert_eq!(index.with_mac("net", &object.spec.address.mac).count(), 1);
+        assert_eq!(index.with_mac("other", &object.spec.address.mac).count(), 0);
 
         index.apply(&gone);
         assert_eq!(index.of_pod(&pod).count() + index.named("10-0-0-2").count(), 0);
-        assert!(!index.has_mac(&object.spec.address.mac));
+        assert_eq!(index.with_mac("net", &object.spec.address.mac).count(), 0);
         assert!(index.by_name.is_empty() && index.by_pod.is_empty() && index.macs.is_empty());
+    }
+
+    #[test]
+    fn the_objects_of_a_machine_are_found_without_their_pod() {
+        let mut index = Index::default();
+        let object = instance("ns", "10.0.0.2").label(label::VM, "vm").shared();
+        let machine = machine_of(&object).unwrap();
+        let other = Key {
+            namespace: "other".to_owned(),
+            ..machine.clone()
+        };
+
+        index.apply(&Change {
+            old: None,
+            new: Some(object.clone()),
+        });
+        assert_eq!(index.of_machine(&machine).count(), 1);
+        assert_eq!(index.of_machine(&other).count(), 0);
+
+        index.apply(&Change {
+            old: Some(object),
+            new: None,
+        });
+        assert!(index.macshine.is_empty());
     }
 
     #[test]

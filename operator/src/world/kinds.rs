@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hybridnet_api::{IpInstance, Network, Subnet};
+use hybridnet_api::{IpInstance, IpInstanceSpec, Network, Subnet};
 use kube::{Resource, ResourceExt};
 
 use crate::world::pod::Pod;
@@ -29,6 +29,9 @@ impl Kind for Network {
         wakes.extend(state.networks.keys().map(|key| Wake::Network(key.name.clone())));
         wakes.extend(state.nodes.keys().map(|key| Wake::Node(key.name.clone())));
         wakes.extend(changed.into_iter().map(Wake::Subnet));
+        if change.old.is_none() || change.new.is_none() {
+            wakes.extend(addresses_in(state, |spec| spec.network == name));
+        }
         wakes
     }
 }
@@ -52,6 +55,15 @@ impl Kind for Subnet {
             wakes.extend(changed.into_iter().map(Wake::Subnet));
             wakes.push(Wake::Network(network.clone()));
         }
+        let place = |side: &Option<Arc<Self>>| {
+            let spec = side.as_ref().map(|subnet| &subnet.spec);
+            spec.map(|spec| (spec.network.clone(), spec.range.cidr.clone()))
+        };
+        if let Some(name) = change.latest().map(|subnet| subnet.name_any())
+            && place(&change.old) != place(&change.new)
+        {
+            wakes.extend(addresses_in(state, |spec| spec.subnet == name));
+        }
         wakes
     }
 }
@@ -66,14 +78,21 @@ impl Kind for IpInstance {
     }
 
     fn changed(state: &mut State, change: &Change<Self>) -> Vec<Wake> {
-        let uid = |side: &Option<Arc<Self>>| side.as_ref().and_then(|object| object.metadata.uid.clone());
-        let same = uid(&change.old) == uid(&change.new);
+        // By hand, somebody may make it speak of another address.
+        let record = |side: &Option<Arc<Self>>| {
+            let object = side.as_ref()?;
+            let spec = &object.spec;
+            let words = [&spec.network, &spec.subnet, &spec.address.ip].map(Clone::clone);
+            Some((object.metadata.uid.clone(), words))
+        };
+        let same = record(&change.old) == record(&change.new);
         let mut wakes = vec![];
         if let Some(old) = change.old.as_ref().filter(|_| !same) {
             state.addresses.release(old);
             wakes.extend(counted(old));
             wakes.extend(pod_of(old));
             wakes.extend(state.waited_for(&old.spec.network));
+            wakes.extend(state.crowded_in(&old.namespace().unwrap_or_default()));
             // Of several objects for one address, the others are looked at again.
             wakes.extend(state.index.named(&old.name_any()).map(Wake::IpInstance));
         }
@@ -82,6 +101,12 @@ impl Kind for IpInstance {
             wakes.push(Wake::IpInstance(Key::of(new.as_ref())));
             if !same {
                 wakes.extend(counted(new));
+                wakes.extend(state.index.named(&new.name_any()).map(Wake::IpInstance));
+            }
+            let bound = |side: &Self| !side.spec.is_reserved();
+            if change.old.as_deref().is_some_and(bound) && !bound(new) {
+                // A pod that is to have just this address can have it now.
+                wakes.extend(state.waited_for(&new.spec.network));
             }
         }
         wakes
@@ -109,10 +134,16 @@ impl Kind for Node {
         let carries = |network: &Network, side: &Option<Arc<Self>>| {
             side.as_ref().is_some_and(|node| topology.carries(network, node))
         };
-        let networks = state.networks.iter();
-        let mut wakes: Vec<_> = networks
-            .filter(|network| carries(network, &old) != carries(network, &new))
-            .map(|network| Wake::Network(network.name_any()))
+        let carrying = state.networks.iter().map(|network| {
+            let (before, after) = (carries(network, &old), carries(network, &new));
+            (network, before != after, before || after)
+        });
+        let carrying: Vec<_> = carrying.collect();
+        // One that comes or goes may stand in the way of those that stay.
+        let changed = carrying.iter().any(|(_, changed, _)| *changed);
+        let concerned = carrying.iter().filter(|(_, _, concerned)| changed && *concerned);
+        let mut wakes: Vec<_> = concerned
+            .map(|(network, ..)| Wake::Network(network.name_any()))
             .collect();
         wakes.extend(change.latest().map(|node| Wake::Node(node.name_any())));
         wakes.push(Wake::FailedPods);
@@ -143,7 +174,10 @@ impl Kind for Pod {
         let mut wakes = vec![];
         let uid = |side: &Option<Arc<Self>>| side.as_ref().map(|pod| pod.uid().to_owned());
         let ended = change.old.is_some() && uid(&change.old) != uid(&change.new);
-        if ended || is_terminating(pod.as_ref()) {
+        if let Some(old) = change.old.as_ref().filter(|_| ended) {
+            state.ended.remove(old.uid());
+        }
+        if ended || is_terminating(pod.as_ref()) || pod.has_ended() {
             let instances = state.instances_of(&key);
             wakes.extend(
                 instances
@@ -171,6 +205,17 @@ impl Kind for Namespace {
         }
         vec![]
     }
+}
+
+/// Addresses whose place has come or gone: whether they stand in one is looked at again.
+fn addresses_in(state: &State, is_there: impl Fn(&IpInstanceSpec) -> bool) -> Vec<Wake> {
+    let there = state
+        .ip_instances
+        .iter()
+        .filter(|instance| is_there(&instance.spec));
+    there
+        .map(|instance| Wake::IpInstance(Key::of(instance.as_ref())))
+        .collect()
 }
 
 /// Whose numbers an address counts in.

@@ -86,6 +86,14 @@ impl Pod {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// The same pod, when nothing of it runs any more.
+    #[must_use]
+    pub fn without_containers(&self) -> Self {
+        let mut ended = self.clone();
+        ended.status.container_statuses.clear();
+        ended
+    }
+
     /// Whether it is on its way out.
     pub fn is_terminating(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
@@ -111,6 +119,11 @@ impl Pod {
                 .any(|status| status.name == name)
         };
         self.status.phase == "Succeeded" && self.spec.containers.iter().all(|container| told(&container.name))
+    }
+
+    /// Whether it will not run again, however it ended.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
     }
 
     /// Whether any ordinary container runs.

@@ -1,7 +1,7 @@
 //! The latest known state of all objects of one kind, fed by one watch and by our own writes.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use kube::Resource;
@@ -64,12 +64,13 @@ impl<K> Change<K> {
 /// All objects of one kind.
 ///
 /// A write of ours is [learnt](Self::learn) at once, so that we never act on what we know to be past.
-/// Versions say which of two states is newer; the API server makes them comparable within a kind.
+/// Versions say which of two states is newer; the API server makes them comparable within a kind. Objects come
+/// by their names, so that the same news have the same consequences each time.
 #[derive(Debug)]
 pub struct Store<K> {
-    objects: HashMap<Key, Arc<K>>,
+    objects: BTreeMap<Key, Arc<K>>,
     /// Objects of a list under way.
-    listed: Option<HashMap<Key, Arc<K>>>,
+    listed: Option<BTreeMap<Key, Arc<K>>>,
     /// The newest version that the watch has shown.
     watched: u64,
     synced: bool,
@@ -78,7 +79,7 @@ pub struct Store<K> {
 impl<K> Default for Store<K> {
     fn default() -> Self {
         Self {
-            objects: HashMap::new(),
+            objects: BTreeMap::new(),
             listed: None,
             watched: 0,
             synced: false,
@@ -91,7 +92,7 @@ impl<K: Resource> Store<K> {
     pub fn apply(&mut self, event: Event<K>) -> Vec<Change<K>> {
         match event {
             Event::Init => {
-                self.listed = Some(HashMap::new());
+                self.listed = Some(BTreeMap::new());
                 vec![]
             }
             Event::InitApply(object) => {
@@ -135,12 +136,12 @@ impl<K: Resource> Store<K> {
         self.objects.get(key)
     }
 
-    /// All objects in no order.
+    /// All objects, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<K>> {
         self.objects.values()
     }
 
-    /// The names of all objects in no order.
+    /// The names of all objects, in order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.objects.keys()
     }
@@ -173,7 +174,7 @@ impl<K: Resource> Store<K> {
         Some(Change { old, new: None })
     }
 
-    fn replace(&mut self, listed: HashMap<Key, Arc<K>>) -> Vec<Change<K>> {
+    fn replace(&mut self, listed: BTreeMap<Key, Arc<K>>) -> Vec<Change<K>> {
         let mut changes = vec![];
         let watched = self.watched;
         self.objects.retain(|key, old| {
