@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser};
+use hybridnet_api::duration::DurationFault;
 use hybridnet_api::feature_gates::FeatureGates;
 use hybridnet_api::pod::go_bool;
 use hybridnet_service::logs::LogFlags;
@@ -44,6 +46,14 @@ pub struct Flags {
     /// Requests to the API server at once, after a pause.
     #[arg(long, default_value_t = 600)]
     pub kube_client_burst: u32,
+
+    /// How often to look for addresses that are held for nobody, such as 1m; 0 means never.
+    #[arg(long, default_value = "1m", value_parser = duration)]
+    pub collector_interval: Duration,
+
+    /// For how long an address must have been held for nobody before it is taken back, such as 10m.
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    pub collector_grace: Duration,
 
     /// Port of `/metrics`.
     #[arg(long, default_value_t = 9899)]
@@ -87,6 +97,14 @@ pub enum FlagError {
     /// Not `name=value`.
     #[error("{0:?} is not of the form name=value")]
     Pair(String),
+    /// Not a time as Go writes it.
+    #[error("{value:?} is {fault}: write numbers with the units h, m and s, such as 30m or 1h30m")]
+    Duration {
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        fault: DurationFault,
+    },
     /// Not a number.
     #[error("{name}={value} is not a whole number")]
     Number {
@@ -140,6 +158,13 @@ fn pairs(value: &str) -> Result<Vec<(&str, &str)>, FlagError> {
         .collect()
 }
 
+fn duration(value: &str) -> Result<Duration, FlagError> {
+    hybridnet_api::duration::parse(value).map_err(|fault| FlagError::Duration {
+        value: value.to_owned(),
+        fault,
+    })
+}
+
 fn switch(value: &str) -> Result<bool, FlagError> {
     go_bool(value).ok_or_else(|| FlagError::Boolean(value.to_owned()))
 }
@@ -161,6 +186,10 @@ mod tests {
         assert_eq!(flags.feature_gates, FeatureGates::default());
         assert_eq!((flags.metrics_port, flags.health_port), (9899, 9900));
         assert_eq!(flags.controller_concurrency.of("Pod", 16), 16);
+        assert_eq!(
+            (flags.collector_interval, flags.collector_grace),
+            (Duration::from_mins(1), Duration::from_mins(10))
+        );
     }
 
     #[test]
@@ -202,6 +231,8 @@ mod tests {
             ("--feature-gates=MultiCluster=yes", "yes"),
             ("--controller-concurrency=Pod=many", "Pod=many"),
             ("--default-ip-retain=perhaps", "perhaps"),
+            ("--collector-grace=soon", "soon"),
+            ("--collector-interval=-1m", "negative"),
             ("--no-such-flag", "no-such-flag"),
         ] {
             let error = parse(&[argument]).unwrap_err().to_string();

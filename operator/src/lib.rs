@@ -2,11 +2,14 @@
 //!
 //! From the outside in: [`run`](mod@run) is the life of the process, [`lease`] decides who may write and
 //! [`client`] enforces it; feeds ([`hybridnet_service::feed`]) fill the [`world`], which wakes the controllers
-//! through their [`queue`]s: [`pod`], [`ip_instance`], [`network`], [`subnet`] and [`node`].
+//! through their [`queue`]s: [`pod`], [`ip_instance`], [`network`], [`subnet`] and [`node`]. The
+//! [`collector`] looks for what they missed; [`workload`] knows the owners of addresses.
 
 pub mod client;
+pub mod collector;
 pub mod conditions;
 pub mod context;
+mod controllers;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
@@ -21,12 +24,15 @@ pub mod patch;
 pub mod pod;
 pub mod queue;
 pub mod quota;
+#[cfg(test)]
+mod rights;
 pub mod run;
 #[cfg(test)]
 mod scenarios;
 pub mod subnet;
 #[cfg(test)]
 mod testing;
+pub mod workload;
 pub mod world;
 
 pub use flags::Flags;

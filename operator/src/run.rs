@@ -9,7 +9,7 @@
 //! A standby watches nothing but the Lease: it costs the API server two requests in four seconds, and
 //! when it takes over it lists anyway.
 
-use std::fmt::Display;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use hybridnet_api::{IpInstance, Network, Subnet};
 use hybridnet_service::client::configuration;
 use hybridnet_service::{feed, stop};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -27,36 +28,37 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::client::{Rate, guarded};
+use crate::collector::Collector;
 use crate::context::{Context, Handle};
+use crate::controllers::Controller;
 use crate::flags::Flags;
 use crate::health::{self, Health};
 use crate::lease::{Election, Leadership};
 use crate::metrics::Metrics;
-use crate::network::Networks;
-use crate::pod::Pods;
 use crate::pod::settings::Settings;
-use crate::queue::{Outcome, Queue};
-use crate::subnet::Subnets;
+use crate::workload::Workloads;
 use crate::world::pod::Pod;
-use crate::world::store::Key;
 use crate::world::{Kind, Namespace, Node, World};
-use crate::{events, ip_instance, node};
+use crate::{controllers, events};
 
 /// Work under way may take this long after the signal; the kubelet gives 30 s in all.
 const GRACE: Duration = Duration::from_secs(15);
+/// What has been said to users is published for this long, once everything else is finished.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Giving the lease away may take this long: it is a courtesy to the next leader.
 const RELEASE: Duration = Duration::from_secs(5);
 /// A watch whose connection died silently is noticed some seconds after this.
 const WATCH_SECONDS: u32 = 60;
+/// A kind that cannot be listed is named this often.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Concurrency of controllers that the user says nothing about.
 const WORKERS: usize = 16;
 
 /// Runs the manager until it is told to stop or cannot go on.
 pub fn run(flags: Flags) -> ExitCode {
     flags.logs.start();
-    let gates = flags.feature_gates;
-    if gates.multi_cluster || gates.vm_ip_retain {
-        warn!(?gates, "feature gates without effect in this release");
+    if flags.feature_gates.multi_cluster {
+        warn!("feature gate MultiCluster has no effect in this release");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -133,17 +135,22 @@ async fn lead(
 ) -> End {
     let leadership = election.leadership();
     let (announcer, publisher) = events::channel(client.clone(), metrics.clone());
+    let client = Handle(client);
     let context = Context {
-        client: Handle(client),
+        workloads: Arc::new(Workloads::new(client.clone())),
+        client,
         world: Arc::new(World::new(metrics.clone())),
         announcer,
         metrics,
         settings,
     };
-    let mut background = JoinSet::new();
-    background.spawn(publisher.run());
-    watch_all(&context, &mut background);
-    let work = work(flags, &context, stop, leadership);
+    let (mut watches, mut publishing) = (JoinSet::new(), JoinSet::new());
+    publishing.spawn(publisher.run());
+    watch_all(&context, &mut watches);
+    let work = async {
+        work(flags, context, stop, leadership).await;
+        say_last_words(&mut publishing, LAST_WORDS).await;
+    };
     tokio::select! {
         () = election.hold() => {
             error!("the lease is lost");
@@ -154,17 +161,34 @@ async fn lead(
 }
 
 /// Controllers, from the moment when everything is known until everything is finished.
-async fn work(flags: &Flags, context: &Context, mut stop: watch::Receiver<bool>, leadership: Leadership) {
+async fn work(flags: &Flags, context: Context, mut stop: watch::Receiver<bool>, leadership: Leadership) {
     tokio::select! {
-        () = context.world.started() => {}
+        () = known(&context.world) => {}
         _ = stop.wait_for(|stop| *stop) => return,
     }
-    let mut controllers = controllers(flags, context, &stop);
+    let mut controllers = start(flags, &context, &stop);
     let _ = stop.wait_for(|stop| *stop).await;
     info!("stopping");
     let finished = async { while controllers.join_next().await.is_some() {} };
     if timeout(GRACE, finished).await.is_err() && leadership.is_valid() {
         warn!("work under way was left unfinished; the next leader takes it up");
+    }
+}
+
+/// Waits until every kind has been listed. What the account may not list is an operator's affair, and
+/// nothing to stop for.
+async fn known(world: &World) {
+    let mut started = pin!(world.started());
+    while timeout(PATIENCE, &mut started).await.is_err() {
+        warn!(missing = ?world.with(|state| state.missing()), "not everything is listed, nothing is allocated");
+    }
+}
+
+/// Everybody who could say something is done; what was said and waits is published.
+async fn say_last_words(publishing: &mut JoinSet<()>, limit: Duration) {
+    let published = async { while publishing.join_next().await.is_some() {} };
+    if timeout(limit, published).await.is_err() {
+        warn!("events were left unpublished: the API server is too slow");
     }
 }
 
@@ -178,6 +202,7 @@ fn watch_all(context: &Context, background: &mut JoinSet<()>) {
 }
 
 fn watch_kind<K: Kind>(context: &Context, background: &mut JoinSet<()>) {
+    context.metrics.objects.set_listed(&K::kind(&()), false);
     let world = context.world.clone();
     let sink = move |event| world.feed::<K>(event);
     let api = Api::<K>::all(context.client.0.clone());
@@ -185,58 +210,20 @@ fn watch_kind<K: Kind>(context: &Context, background: &mut JoinSet<()>) {
     background.spawn(feed::run(api, config, sink));
 }
 
-pub(crate) fn controllers(flags: &Flags, context: &Context, stop: &watch::Receiver<bool>) -> JoinSet<()> {
-    let (pods, networks, subnets) = (
-        Arc::new(Pods::new(context)),
-        Arc::new(Networks::new(context)),
-        Arc::new(Subnets::new(context)),
-    );
-    let queues = context.world.queues();
-    let mut controllers = Controllers {
-        flags,
-        metrics: &context.metrics,
-        stop,
-        running: JoinSet::new(),
-    };
-    controllers.start("Pod", &queues.pods, move |key| pods.clone().reconcile(key));
-    controllers.start("NetworkStatus", &queues.networks, move |key| {
-        networks.clone().reconcile(key)
-    });
-    controllers.start("SubnetStatus", &queues.subnets, move |key| {
-        subnets.clone().reconcile(key)
-    });
-    let shared = context.clone();
-    controllers.start("IPInstance", &queues.ip_instances, move |key| {
-        ip_instance::reconcile(shared.clone(), key)
-    });
-    let shared = context.clone();
-    controllers.start("Node", &queues.nodes, move |key| {
-        node::reconcile(shared.clone(), key)
-    });
-    controllers.running
-}
-
-/// Controllers that are being started.
-struct Controllers<'a> {
-    flags: &'a Flags,
-    metrics: &'a Arc<Metrics>,
-    stop: &'a watch::Receiver<bool>,
-    running: JoinSet<()>,
-}
-
-impl Controllers<'_> {
-    /// `name` is the key of `--controller-concurrency`.
-    fn start<F, Fut, E>(&mut self, name: &str, queue: &Queue<Key>, reconcile: F)
-    where
-        F: Fn(Key) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Outcome, E>> + Send + 'static,
-        E: Display + Send + 'static,
-    {
-        let workers = self.flags.controller_concurrency.of(name, WORKERS);
-        let (queue, stop, metrics) = (queue.clone(), self.stop.clone(), self.metrics.clone());
-        self.running
-            .spawn(async move { queue.run(workers, stop, metrics, reconcile).await });
+/// Starts all of them, and the collector.
+pub(crate) fn start(flags: &Flags, context: &Context, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    let mut running = JoinSet::new();
+    for controller in controllers::all(context) {
+        let workers = flags.controller_concurrency.of(controller.name, WORKERS);
+        let (stop, metrics) = (stop.clone(), context.metrics.clone());
+        let Controller { queue, reconcile, .. } = controller;
+        running.spawn(async move { queue.run(workers, stop, metrics, reconcile).await });
     }
+    if !flags.collector_interval.is_zero() {
+        let collector = Collector::new(context, flags.collector_grace, Arc::new(Timestamp::now));
+        running.spawn(collector.run(flags.collector_interval, stop.clone()));
+    }
+    running
 }
 
 fn leases(client: &Client, namespace: &str) -> Api<Lease> {
@@ -260,4 +247,26 @@ async fn ready_when_answered(leases: Api<Lease>, ready: watch::Sender<bool>) {
         sleep(Duration::from_secs(1)).await;
     }
     ready.send_replace(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_published_before_the_end_and_a_slow_server_does_not_hold_us_up() {
+        let (done, finished) = watch::channel(false);
+        let mut publishing = JoinSet::new();
+        publishing.spawn(async move {
+            sleep(Duration::from_secs(1)).await;
+            done.send_replace(true);
+        });
+        say_last_words(&mut publishing, LAST_WORDS).await;
+        assert!(*finished.borrow());
+
+        let started = tokio::time::Instant::now();
+        publishing.spawn(sleep(Duration::from_hours(1)));
+        say_last_words(&mut publishing, LAST_WORDS).await;
+        assert_eq!(started.elapsed(), LAST_WORDS);
+    }
 }

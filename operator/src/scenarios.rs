@@ -3,15 +3,20 @@
 
 use std::sync::Arc;
 
+use hybridnet_api::IpInstance;
 use hybridnet_api::names::annotation;
 use k8s_openapi::api::core::v1 as core;
 
 use crate::fixtures::{node, overlay, subnet};
 use crate::testing::cluster::{Cluster, Server, pod};
 
+mod by_hand;
 mod faults;
+mod leaks;
 mod pods;
 mod status;
+mod status_nodes;
+mod status_numbers;
 
 /// Nodes `n` and `m`, an overlay network `net` with an IPv4 and an IPv6 subnet.
 fn server() -> Arc<Server> {

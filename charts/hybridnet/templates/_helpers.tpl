@@ -25,11 +25,23 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
+{{/* Kinds whose pods are stateful: by name alone, and with the right to read them. */}}
+{{- define "hybridnet.statefulKinds" -}}
+{{- $kinds := list -}}
+{{- range splitList "," (toString (default "" (dig "statefulWorkloadKinds" "StatefulSet" .Values.AsMap))) -}}
+{{- with trim . -}}{{- $kinds = append $kinds . -}}{{- end -}}
+{{- end -}}
+{{- range dig "manager" "statefulWorkloads" list .Values.AsMap -}}
+{{- $kinds = append $kinds .kind -}}
+{{- end -}}
+{{- join "," (uniq $kinds) -}}
+{{- end -}}
+
 {{/* Policy that manager, webhook and daemon must agree on, so that they read a pod alike. */}}
 {{- define "hybridnet.policyArgs" -}}
 {{- $v := .Values.AsMap -}}
 - --default-ip-retain={{ dig "defaultIPRetain" true $v }}
-- --stateful-workload-kinds={{ dig "statefulWorkloadKinds" "StatefulSet" $v }}
+- --stateful-workload-kinds={{ include "hybridnet.statefulKinds" . }}
 - --feature-gates=MultiCluster={{ dig "multiCluster" false $v }},VMIPRetain={{ dig "vmIPRetain" false $v }}
 - --zap-encoder={{ dig "logFormat" "json" $v }}
 - --zap-log-level={{ dig "logLevel" "info" $v }}

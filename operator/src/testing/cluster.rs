@@ -22,7 +22,8 @@ use crate::events;
 use crate::flags::Flags;
 use crate::lease::Leadership;
 use crate::pod::settings::Settings;
-use crate::run::controllers;
+use crate::run::start;
+use crate::workload::Workloads;
 use crate::world::pod::Pod;
 use crate::world::{Kind, Namespace, Node, State, World};
 
@@ -30,6 +31,7 @@ use crate::world::{Kind, Namespace, Node, State, World};
 pub(crate) struct Cluster {
     pub api: FakeApi,
     pub world: Arc<World>,
+    pub context: Context,
     _running: JoinSet<()>,
     _stop: watch::Sender<bool>,
     _publisher: JoinSet<()>,
@@ -73,6 +75,17 @@ impl Server {
         self.tell(path, value, false);
     }
 
+    /// Adds what nobody watches: a workload, or the list of kinds of a group.
+    pub fn serve(&self, path: &str, mut value: Value) {
+        value["metadata"]["resourceVersion"] = json!(self.next().to_string());
+        self.objects.lock().unwrap().insert(path.to_owned(), value);
+    }
+
+    /// Takes away what nobody watches.
+    pub fn withdraw(&self, path: &str) {
+        self.objects.lock().unwrap().remove(path);
+    }
+
     /// Adds an object whose news the watch has not brought yet.
     pub fn put_unheard<K: Resource<DynamicType = ()> + serde::Serialize>(&self, object: &K) {
         let world = self.world.lock().unwrap().take();
@@ -106,6 +119,11 @@ impl Server {
         self.faults.lock().unwrap().push_back(fault);
     }
 
+    /// No more faults.
+    pub fn forgive(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
     fn next(&self) -> u64 {
         let mut versions = self.versions.lock().unwrap();
         *versions += 1;
@@ -136,7 +154,9 @@ impl Server {
             return Answer::ok(seen.body.clone());
         }
         match seen.method {
-            Method::GET => self.get(&seen.path).map_or_else(Answer::not_found, Answer::ok),
+            Method::GET => self
+                .get(&seen.path)
+                .map_or_else(|| no_object(&seen.path), Answer::ok),
             Method::POST => {
                 let path = format!(
                     "{}/{}",
@@ -182,8 +202,11 @@ impl Server {
         let Some(mut value) = self.get(&seen.path) else {
             return Answer::not_found();
         };
-        let uid = &seen.body["preconditions"]["uid"];
-        if uid.is_string() && *uid != value["metadata"]["uid"] {
+        let differs = |key: &str| {
+            let wanted = &seen.body["preconditions"][key];
+            wanted.is_string() && *wanted != value["metadata"][key]
+        };
+        if differs("uid") || differs("resourceVersion") {
             return Answer::status(409, "Conflict");
         }
         if value["metadata"]["finalizers"]
@@ -213,6 +236,13 @@ impl Server {
             other => panic!("nobody watches {other}"),
         }
     }
+}
+
+/// What the API server says when it knows the kind and not the object.
+fn no_object(path: &str) -> Answer {
+    let mut answer = Answer::not_found();
+    answer.body["details"] = json!({"name": path.rsplit('/').next()});
+    answer
 }
 
 fn tell<K: Kind>(world: &World, value: Value, gone: bool) {
@@ -255,8 +285,10 @@ impl Cluster {
         );
         let (announcer, publisher) = events::channel(client.clone(), Arc::clone(&metrics));
         let world = Arc::new(World::new(Arc::clone(&metrics)));
+        let client = Handle(client);
         let context = Context {
-            client: Handle(client),
+            workloads: Arc::new(Workloads::new(client.clone())),
+            client,
             world: world.clone(),
             announcer,
             metrics,
@@ -275,7 +307,8 @@ impl Cluster {
         Self {
             api,
             world,
-            _running: controllers(&flags, &context, &stop.subscribe()),
+            context: context.clone(),
+            _running: start(&flags, &context, &stop.subscribe()),
             _stop: stop,
             _publisher: events,
         }

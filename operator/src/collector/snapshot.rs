@@ -1,0 +1,55 @@
+//! What the collector looks at.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use hybridnet_api::IpInstance;
+
+use crate::world::World;
+use crate::world::addresses::unrecorded::Unrecorded;
+use crate::world::pod::Pod;
+use crate::world::store::Key;
+
+/// The world at one moment. Objects are shared with it, so taking one is a matter of milliseconds in a
+/// cluster of a hundred thousand pods.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// All addresses.
+    pub instances: Vec<Arc<IpInstance>>,
+    /// All pods.
+    pub pods: HashMap<Key, Arc<Pod>>,
+    /// Names of all nodes.
+    pub nodes: HashSet<String>,
+    /// What memory holds and the API does not.
+    pub unrecorded: Vec<Unrecorded>,
+}
+
+impl Snapshot {
+    /// Of now.
+    pub fn of(world: &World) -> Self {
+        // Pods come second: one that came between has no address in what was taken first.
+        let (instances, unrecorded) = world.with(|state| {
+            let instances: Vec<_> = state.ip_instances.iter().cloned().collect();
+            (instances, state.addresses.unrecorded())
+        });
+        let (pods, nodes) = world.with(|state| {
+            let pods: Vec<_> = state.pods.iter().cloned().collect();
+            let nodes = state.nodes.keys().map(|key| key.name.clone());
+            (pods, nodes.collect())
+        });
+        Self {
+            instances,
+            pods: pods.into_iter().map(|pod| (Key::of(pod.as_ref()), pod)).collect(),
+            nodes,
+            unrecorded,
+        }
+    }
+
+    /// The pod of a name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
+        self.pods.get(&Key {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
