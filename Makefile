@@ -5,6 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/lab
+TRIPLE := $(shell uname -m)-unknown-linux-gnu
 # What needs root or a cluster is behind features, so that plain `cargo test` needs nothing.
 ROOT_FEATURES := hybridnet-tests/cluster,hybridnet-node/root-tests,hybridnet-cni/root-tests
 # Every tier selects the whole workspace: with other packages cargo unifies the features of dependencies
@@ -65,6 +66,13 @@ cluster: prepare image ## Real pods on a real cluster, installed by our chart (r
 compare: prepare image ## Figures: pods' start beside the plain plugins, memory, image size (root)
 	@$(LAB) compare
 
+# The harness is built as the programs beside it are, so that a slow client is no part of a figure.
+bench-control: prepare image ## Figures of the control plane: a full pool, allocations, 150 000 addresses (root)
+	@RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TRIPLE) \
+	  --target-dir $(TARGET) --bin lab -p hybridnet-tests
+	@status=0; for figure in full-pool allocation scale; do \
+	  $(TARGET)/$(TRIPLE)/release/lab bench $$figure || status=1; done; exit $$status
+
 # Kubernetes is compiled while the first tiers run; what each tier said comes once more at the end.
 test: fmt lab ## Every tier (root)
 	@mkdir -p $(TARGET) && : > $(TARGET)/test.log
@@ -77,4 +85,4 @@ test: fmt lab ## Every tier (root)
 	exit $$status
 
 .PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image harness \
-	control-plane cluster compare test
+	control-plane cluster compare bench-control test

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench::stats::{median, ratio};
 use crate::chart;
 use crate::cluster::Cluster;
 use crate::node::Plugin;
@@ -54,7 +55,7 @@ pub async fn run(rounds: usize, limit: f64) -> Result<()> {
         }
     }
     let [plain, ours] = &sides;
-    let ratio = ours.median().as_secs_f64() / plain.median().as_secs_f64();
+    let ratio = ratio(ours.median(), plain.median());
     println!("{PODS} pods on {NODES} nodes, apply to rollout complete, median of {rounds} rounds:");
     for side in &sides {
         println!(
@@ -92,9 +93,7 @@ impl Side {
     }
 
     fn median(&self) -> Duration {
-        let mut sorted = self.times.clone();
-        sorted.sort();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+        median(&self.times).unwrap_or_default()
     }
 
     async fn failed_sandboxes(&self) -> Result<usize> {
@@ -151,6 +150,5 @@ fn start_time(plugin: &Path) -> Result<Duration> {
             .with_context(|| format!("run {}", plugin.display()))?;
         times.push(start.elapsed());
     }
-    times.sort();
-    times.get(times.len() / 2).copied().context("no calls")
+    median(&times).context("no calls")
 }

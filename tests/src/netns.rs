@@ -25,7 +25,7 @@ pub fn within<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Send) -> R
     thread::scope(|scope| scope.spawn(entered).join()).map_err(|_| anyhow!("panic in namespace {name}"))?
 }
 
-/// Moves the calling thread, for good. Only for a program that has no other thread yet.
+/// Moves the calling thread, for good: one of a program that has no other yet, or one that was made for it.
 pub fn enter(name: &str) -> Result<()> {
     let file = File::open(path(name)).with_context(|| format!("namespace {name}"))?;
     setns(&file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter namespace {name}"))

@@ -1,7 +1,5 @@
 //! What tests do to a cluster: end the programs inside its containers.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
@@ -9,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Cluster;
+use crate::bench::usage;
 
 /// A container that runs: its pod, and the process that its end is.
 #[derive(Debug, Clone)]
@@ -59,12 +58,6 @@ impl Cluster {
 
     /// Resident memory of a process, in bytes.
     pub fn resident(process: i32) -> Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{process}/status")).context("status of the process")?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("VmRSS")?;
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS")?;
-        Ok(kilobytes * 1024)
+        Ok(usage::memory(process)?.resident)
     }
 }
