@@ -29,6 +29,13 @@ mod rights;
 pub mod run;
 #[cfg(test)]
 mod scenarios;
+#[cfg(any(test, feature = "simulation"))]
+#[allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a mistake in the simulation shall end it at once"
+)]
+pub mod simulation;
 pub mod subnet;
 #[cfg(test)]
 mod testing;

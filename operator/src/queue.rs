@@ -129,6 +129,12 @@ impl<K: Clone + Eq + Hash + Debug + Display + Send + Sync + 'static> Queue<K> {
         }
     }
 
+    /// The schedule behind the queue, for whoever works in another order.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn schedule(&self) -> MutexGuard<'_, Schedule<K>> {
+        self.lock()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Schedule<K>> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -76,16 +76,30 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
 
     /// The next key that is due, now in work.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
-        let first = self.due.first_entry().filter(|first| first.key().0 <= now)?;
-        let key = first.remove();
-        self.waiting.remove(&key);
+        let ((at, _), key) = self.due.first_key_value()?;
+        let key = (*at <= now).then(|| key.clone())?;
+        self.begin(&key, now);
+        Some(key)
+    }
+
+    /// All keys that are due, in the order of [`pop`](Self::pop).
+    #[cfg(any(test, feature = "simulation"))]
+    pub fn all_due(&self, now: Instant) -> Vec<K> {
+        let due = self.due.iter().take_while(|((at, _), _)| *at <= now);
+        due.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// A key that waits is now in work.
+    pub fn begin(&mut self, key: &K, now: Instant) {
+        if let Some(place) = self.waiting.remove(key) {
+            self.due.remove(&place);
+        }
         self.working.insert(key.clone());
         if !self.pace.is_zero() {
             let pace = self.pace;
             self.started.retain(|_, started| now - *started < pace);
             self.started.insert(key.clone(), now);
         }
-        Some(key)
     }
 
     /// The work on a key has ended.
