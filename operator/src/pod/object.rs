@@ -8,7 +8,9 @@ use hybridnet_api::{IpInstance, IpInstanceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
+use serde_json::Value;
 
+use crate::patch::difference;
 use crate::world::pod::Pod;
 
 /// Whom the addresses of a pod belong to.
@@ -18,6 +20,8 @@ pub struct Owner {
     pub reference: OwnerReference,
     /// The pod's place in a stateful workload.
     pub ordinal: Option<i32>,
+    /// Name of the virtual machine, if it is one.
+    pub machine: Option<String>,
 }
 
 impl Owner {
@@ -34,6 +38,7 @@ impl Owner {
         Self {
             reference,
             ordinal: None,
+            machine: None,
         }
     }
 
@@ -42,27 +47,28 @@ impl Owner {
         Self {
             reference: controller.clone(),
             ordinal: Some(hybridnet_api::pod::ordinal(&pod.name_any())),
+            machine: None,
+        }
+    }
+
+    /// The virtual machine that the pod runs; `reference` is the one of its instance.
+    pub fn machine(reference: &OwnerReference) -> Self {
+        Self {
+            reference: OwnerReference {
+                block_owner_deletion: Some(false),
+                ..reference.clone()
+            },
+            ordinal: None,
+            machine: Some(reference.name.clone()),
         }
     }
 }
 
 /// The object of a new address.
 pub fn new(pod: &Pod, owner: &Owner, address: &hybridnet_ipam::Address, mac: &str) -> IpInstance {
-    let mut labels = bound_labels(pod);
-    labels.extend(
-        [
-            (label::VERSION, IP_INSTANCE_MODEL),
-            (label::NETWORK, &address.network),
-            (label::SUBNET, &address.subnet),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
     let metadata = ObjectMeta {
         name: Some(address.instance.clone()),
         namespace: pod.namespace(),
-        labels: Some(labels),
-        finalizers: Some(vec![finalizer::IP_ALLOCATED.to_owned()]),
-        owner_references: Some(vec![owner.reference.clone()]),
         ..ObjectMeta::default()
     };
     let spec = IpInstanceSpec {
@@ -75,17 +81,71 @@ pub fn new(pod: &Pod, owner: &Owner, address: &hybridnet_ipam::Address, mac: &st
             net_id: address.net_id,
             mac: mac.to_owned(),
         },
-        binding: Some(binding(pod, owner)),
+        binding: None,
     };
-    IpInstance {
+    let free = IpInstance {
         metadata,
         spec,
         status: None,
+    };
+    bound(&free, pod, owner)
+}
+
+/// The object bound to a pod: its address stays as it is, and so do finalizers and labels of others.
+pub fn bound(object: &IpInstance, pod: &Pod, owner: &Owner) -> IpInstance {
+    let mut bound = object.clone();
+    let labels = bound.metadata.labels.get_or_insert_default();
+    labels.remove(label::VM);
+    labels.extend(
+        [
+            (label::VERSION, IP_INSTANCE_MODEL),
+            (label::NETWORK, &object.spec.network),
+            (label::SUBNET, &object.spec.subnet),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    labels.extend(bound_labels(pod));
+    if let Some(machine) = &owner.machine {
+        labels.insert(label::VM.to_owned(), machine.clone());
     }
+    let finalizers = bound.metadata.finalizers.get_or_insert_default();
+    if !finalizers.iter().any(|one| one == finalizer::IP_ALLOCATED) {
+        finalizers.push(finalizer::IP_ALLOCATED.to_owned());
+    }
+    bound.metadata.owner_references = Some(vec![owner.reference.clone()]);
+    bound.spec.binding = Some(binding(pod, owner));
+    bound
+}
+
+/// The object bound to no pod. It is kept for a pod of the same name, or for any that runs its machine.
+pub fn unbound(object: &IpInstance) -> IpInstance {
+    let mut unbound = object.clone();
+    let labels = unbound.metadata.labels.get_or_insert_default();
+    labels.remove(label::NODE);
+    labels.remove(label::POD_UID);
+    let binding = unbound.spec.binding.get_or_insert_default();
+    binding.node_name.clear();
+    binding.pod_uid.clear();
+    if labels.contains_key(label::VM) {
+        labels.remove(label::POD);
+        binding.pod_name.clear();
+    }
+    unbound
+}
+
+/// What turns an object as it was seen into another, as a patch that is refused when it has changed
+/// meanwhile: one that is being deleted by then is not bound any more. Nothing when they are equal.
+pub fn change(from: &IpInstance, to: &IpInstance) -> Option<Value> {
+    if from == to {
+        return None;
+    }
+    let mut seen = from.clone();
+    seen.metadata.resource_version = None;
+    difference(Some(&seen), to)
 }
 
 /// What ties an address to a pod, in the specification.
-pub fn binding(pod: &Pod, owner: &Owner) -> Binding {
+fn binding(pod: &Pod, owner: &Owner) -> Binding {
     Binding {
         referred_object: ReferredObject {
             kind: owner.reference.kind.clone(),
@@ -100,7 +160,7 @@ pub fn binding(pod: &Pod, owner: &Owner) -> Binding {
 }
 
 /// What ties an address to a pod, in the labels: the daemon finds it by them.
-pub fn bound_labels(pod: &Pod) -> BTreeMap<String, String> {
+fn bound_labels(pod: &Pod) -> BTreeMap<String, String> {
     [
         (label::NODE, hybridnet_api::pod::name_label(&pod.spec.node_name)),
         (label::POD, hybridnet_api::pod::name_label(&pod.name_any())),
@@ -173,6 +233,88 @@ mod tests {
                 },
             })
         );
+    }
+
+    fn patched(object: &IpInstance, patch: &Value) -> IpInstance {
+        let mut value = to_value(object).unwrap();
+        json_patch::merge(&mut value, patch);
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_kept_address_keeps_its_pods_name_and_loses_its_node() {
+        let object = fixtures::instance("ns", "10.0.0.2").pod("web-0").build();
+
+        let kept = unbound(&object);
+
+        assert!(kept.spec.is_reserved());
+        assert_eq!(kept.spec.address, object.spec.address);
+        let binding = kept.spec.binding.clone().unwrap();
+        assert_eq!(
+            (binding.pod_name.as_str(), binding.pod_uid.as_str()),
+            ("web-0", "")
+        );
+        let labels = kept.metadata.labels.clone().unwrap();
+        assert!(labels.contains_key(label::POD));
+        assert!(!labels.contains_key(label::NODE) && !labels.contains_key(label::POD_UID));
+        assert_eq!(patched(&object, &change(&object, &kept).unwrap()), kept);
+        assert_eq!(change(&kept, &kept), None);
+    }
+
+    #[test]
+    fn an_address_of_a_machine_forgets_its_pod() {
+        let pod = fixtures::pod("virt-launcher-x").on("n").build();
+        let reference = serde_json::from_value(
+            json!({"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "name": "vm", "uid": "u",
+            "controller": true, "blockOwnerDeletion": true}),
+        );
+        let owner = Owner::machine(&reference.unwrap());
+        let object = new(&pod, &owner, &address("10.0.0.2"), "02:12:34:00:00:07");
+
+        let kept = unbound(&object);
+
+        let labels = kept.metadata.labels.clone().unwrap();
+        assert_eq!(labels.get(label::VM).map(String::as_str), Some("vm"));
+        assert!(!labels.contains_key(label::POD));
+        let binding = kept.spec.binding.clone().unwrap();
+        assert_eq!((binding.pod_name.as_str(), binding.stateful), ("", None));
+        assert_eq!(binding.referred_object.kind, "VirtualMachine");
+        let owners = kept.metadata.owner_references.clone().unwrap();
+        assert_eq!(owners[0].block_owner_deletion, Some(false));
+    }
+
+    #[test]
+    fn a_successor_gets_the_same_address_and_what_others_added_stays() {
+        let object = fixtures::instance("ns", "10.0.0.2")
+            .pod("web-0")
+            .version(7)
+            .finalizer("theirs")
+            .label("theirs", "yes")
+            .build();
+        let mut kept = unbound(&object);
+        let labels = kept.metadata.labels.get_or_insert_default();
+        labels.insert(label::VM.to_owned(), "of a machine".to_owned());
+        let successor = fixtures::pod("web-0")
+            .uid("second")
+            .on("other")
+            .controlled_by("StatefulSet", "web")
+            .build();
+        let owner = Owner::workload(&successor, controller_of(&successor.metadata).unwrap());
+
+        let again = bound(&kept, &successor, &owner);
+
+        assert_eq!(again.spec.address, object.spec.address);
+        assert_eq!(again.metadata.finalizers, object.metadata.finalizers);
+        let labels = again.metadata.labels.clone().unwrap();
+        let of = |key: &str| labels.get(key).map(String::as_str);
+        assert_eq!(
+            [label::POD_UID, label::NODE, "theirs", label::VM].map(of),
+            [Some("second"), Some("other"), Some("yes"), None]
+        );
+        assert_eq!(again.spec.binding.clone().unwrap().node_name, "other");
+        let patch = change(&kept, &again).unwrap();
+        assert_eq!(patch["metadata"]["resourceVersion"], json!("7"));
+        assert_eq!(patched(&kept, &patch), again);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hybridnet_api::names::annotation;
 use hybridnet_api::settings::Settings;
 use hybridnet_api::{IpInstance, pod};
+use hybridnet_service::kubevirt::{MACHINE, instance_of};
 use kube::Resource;
 
 use crate::world::pod::Pod;
@@ -21,8 +22,12 @@ pub enum Step {
     Release(Instances),
     /// Keep the objects for a successor. Then let the pod go.
     Reserve(Instances),
+    /// Keep the objects for the next pod of the virtual machine, if that is still there. Then let the pod go.
+    LeaveMachine(Instances),
     /// Take our finalizer away.
     LetGo,
+    /// Make the objects over to the workload that controls the pod now.
+    MakeOver(Instances),
     /// Give the pod what it lacks.
     Provide(Holdings),
 }
@@ -47,6 +52,19 @@ pub struct Known<'a> {
     pub settings: &'a Settings,
 }
 
+/// Whom the addresses of a pod outlive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// Nobody: they end with the pod.
+    Plain,
+    /// The pods of a stateful workload.
+    Stateful,
+    /// The pods of a virtual machine.
+    Machine,
+    /// The pod, which was one of the two above when it got them.
+    Former,
+}
+
 impl Known<'_> {
     /// The next thing to do.
     pub fn step(&self) -> Step {
@@ -54,71 +72,131 @@ impl Known<'_> {
         if pod.spec.host_network {
             return Step::Nothing;
         }
-        if pod.is_terminating() || pod.is_evicted() || pod.is_completed() {
+        if is_leaving(pod) {
             return self.leaving();
         }
         let holdings = self.holdings();
+        let strays = self.strays(&holdings.bound);
+        if !strays.is_empty() {
+            return Step::MakeOver(strays);
+        }
         if pod.spec.node_name.is_empty() || is_set_up(pod, &holdings.bound) {
             return Step::Nothing;
         }
         Step::Provide(holdings)
     }
 
-    /// Whether the pod is one of a stateful workload. An orphan is known by the owner of its addresses.
-    pub fn is_stateful(&self) -> bool {
-        if pod::controller_of(&self.pod.metadata).is_some() {
-            return pod::is_stateful(&self.pod.metadata, self.settings);
-        }
-        let owned = self
-            .live()
-            .find(|instance| pod::controller_of(instance.meta()).is_some());
-        owned.is_some_and(|instance| pod::is_stateful(instance.meta(), self.settings))
-    }
-
     fn leaving(&self) -> Step {
         let (pod, bound) = (self.pod, self.holdings().bound);
-        let let_go = if pod.has_finalizer() {
+        let class = self.class(&bound);
+        // A pod that is only on its way out keeps its addresses until it is gone: its containers may run.
+        let ended = pod.is_evicted() || pod.is_completed();
+        match class {
+            Class::Plain if ended && !bound.is_empty() => Step::Release(bound),
+            _ if pod.runs() => Step::Nothing,
+            Class::Plain => self.let_go(),
+            _ if bound.is_empty() => self.let_go(),
+            Class::Stateful if !keeps(pod, self.settings) => Step::Release(bound),
+            // Of a former one too: whoever takes a flag away by mistake must not lose addresses by it.
+            Class::Stateful | Class::Former => Step::Reserve(bound),
+            Class::Machine => Step::LeaveMachine(bound),
+        }
+    }
+
+    fn let_go(&self) -> Step {
+        if self.pod.has_finalizer() {
             Step::LetGo
         } else {
             Step::Nothing
+        }
+    }
+
+    /// An orphan is known by the owner of its addresses.
+    fn class(&self, bound: &Instances) -> Class {
+        let meta = &self.pod.metadata;
+        let kinds = &self.settings.stateful_workload_kinds;
+        let machines = self.settings.gates.vm_ip_retain;
+        let owners = || bound.iter().map(|instance| owner_kind(instance));
+        let is_stateful = |kind: &str| kinds.iter().any(|one| one == kind);
+        if pod::controller_of(meta).is_some() {
+            if pod::is_stateful(meta, self.settings) {
+                return Class::Stateful;
+            }
+            if machines && instance_of(meta).is_some() {
+                return Class::Machine;
+            }
+        } else if owners().any(is_stateful) {
+            return Class::Stateful;
+        } else if machines && owners().any(|kind| kind == MACHINE) {
+            return Class::Machine;
+        }
+        if owners().all(|kind| matches!(kind, "Pod" | "")) {
+            Class::Plain
+        } else {
+            Class::Former
+        }
+    }
+
+    /// What the pod of a stateful workload has and another owner holds: the workload that was deleted
+    /// without its pods, or the pod itself, from before it was taken in.
+    fn strays(&self, bound: &Instances) -> Instances {
+        let meta = &self.pod.metadata;
+        let Some(controller) = pod::controller_of(meta).filter(|_| pod::is_stateful(meta, self.settings))
+        else {
+            return vec![];
         };
-        if self.is_stateful() {
-            return match bound.is_empty() {
-                _ if pod.runs() => Step::Nothing,
-                true => let_go,
-                false if keeps(self.pod, self.settings) => Step::Reserve(bound),
-                false => Step::Release(bound),
-            };
-        }
-        // A pod that is only on its way out keeps its addresses until it is gone: its containers may run.
-        let ended = pod.is_evicted() || pod.is_completed();
-        if ended && !bound.is_empty() {
-            return Step::Release(bound);
-        }
-        if pod.runs() { Step::Nothing } else { let_go }
+        let is_its = |instance: &Arc<IpInstance>| {
+            let owner = pod::controller_of(instance.meta());
+            let binding = instance.spec.binding.as_ref();
+            owner.is_some_and(|owner| owner.uid == controller.uid)
+                && binding.is_some_and(|binding| binding.referred_object.uid == controller.uid)
+        };
+        bound
+            .iter()
+            .filter(|instance| !is_its(instance))
+            .cloned()
+            .collect()
     }
 
     fn holdings(&self) -> Holdings {
-        let uid = |instance: &Arc<IpInstance>| {
-            let binding = instance.spec.binding.as_ref();
-            binding.map(|binding| binding.pod_uid.clone()).unwrap_or_default()
-        };
-        let (bound, kept) = self
-            .live()
-            .cloned()
-            .partition(|instance| uid(instance) == self.pod.uid());
-        Holdings { bound, kept }
+        Holdings::of(self.pod, self.instances)
     }
+}
 
-    fn live(&self) -> impl Iterator<Item = &Arc<IpInstance>> {
-        let all = self.instances.iter();
-        all.filter(|instance| instance.meta().deletion_timestamp.is_none())
+impl Holdings {
+    /// Of these objects, those that are not being deleted.
+    pub fn of(pod: &Pod, instances: &[Arc<IpInstance>]) -> Self {
+        let live = instances
+            .iter()
+            .filter(|instance| instance.meta().deletion_timestamp.is_none());
+        let (bound, kept) = live.cloned().partition(|instance| is_bound_to(instance, pod));
+        Self { bound, kept }
     }
 }
 
 /// Whether a stateful pod's addresses are kept for its successor. A pool says so whatever `ip-retain` says.
 pub fn keeps(of: &Pod, settings: &Settings) -> bool {
     pod::annotation(&of.metadata, annotation::IP_POOL).is_some() || pod::retains(&of.metadata, settings)
+}
+
+/// Whether the address is bound to this very pod.
+pub fn is_bound_to(instance: &IpInstance, pod: &Pod) -> bool {
+    let binding = instance.spec.binding.as_ref();
+    binding.is_some_and(|binding| !binding.pod_uid.is_empty() && binding.pod_uid == pod.uid())
+}
+
+/// Whether the pod will not need addresses for long.
+pub fn is_leaving(pod: &Pod) -> bool {
+    pod.is_terminating() || pod.is_evicted() || pod.is_completed()
+}
+
+/// Kind of the owner of an address. The garbage collector takes the reference from what it orphans.
+fn owner_kind(instance: &IpInstance) -> &str {
+    let owner = pod::controller_of(instance.meta()).map(|owner| owner.kind.as_str());
+    let binding = instance.spec.binding.as_ref();
+    owner
+        .or_else(|| binding.map(|binding| binding.referred_object.kind.as_str()))
+        .unwrap_or_default()
 }
 
 /// Whether the pod's network has been made: what it lacks now it would not get.
@@ -131,115 +209,4 @@ fn is_set_up(pod: &Pod, bound: &[Arc<IpInstance>]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures::{Made, instance, pod};
-
-    fn step(pod: Made<Pod>, instances: &[Arc<IpInstance>]) -> Step {
-        let known = Known {
-            pod: &pod.build(),
-            instances,
-            settings: &Settings::default(),
-        };
-        known.step()
-    }
-
-    fn bound() -> Arc<IpInstance> {
-        instance("ns", "10.0.0.2").pod("p").shared()
-    }
-
-    fn provide(bound: &[Arc<IpInstance>]) -> Step {
-        Step::Provide(Holdings {
-            bound: bound.to_vec(),
-            kept: vec![],
-        })
-    }
-
-    #[test]
-    fn a_scheduled_pod_without_address_gets_one() {
-        assert_eq!(step(pod("p").on("n"), &[]), provide(&[]));
-        assert_eq!(step(pod("p"), &[]), Step::Nothing);
-        assert_eq!(step(pod("p").on("n").host_network(), &[]), Step::Nothing);
-    }
-
-    #[test]
-    fn a_pod_that_runs_with_its_address_is_left_alone() {
-        assert_eq!(
-            step(pod("p").on("n").with_address("10.0.0.2"), &[bound()]),
-            Step::Nothing
-        );
-    }
-
-    #[test]
-    fn a_pod_whose_allocation_was_cut_short_is_looked_at_until_it_is_set_up() {
-        assert_eq!(step(pod("p").on("n"), &[bound()]), provide(&[bound()]));
-    }
-
-    #[test]
-    fn addresses_of_a_former_pod_of_the_name_and_those_being_deleted_are_not_its_own() {
-        let former = instance("ns", "10.0.0.2").pod("p").shared();
-        let dying = instance("ns", "10.0.0.3").pod("p").terminating().shared();
-
-        let found = step(pod("p").uid("another").on("n"), &[former.clone(), dying]);
-
-        let Step::Provide(holdings) = found else {
-            panic!("{found:?}");
-        };
-        assert_eq!((holdings.bound, holdings.kept), (vec![], vec![former]));
-    }
-
-    #[test]
-    fn a_completed_or_evicted_pod_gives_its_addresses_back_once() {
-        let completed = pod("p").on("n").phase("Succeeded", "").container(false);
-        let evicted = pod("p").on("n").phase("Failed", "Evicted");
-        let failed = pod("p").on("n").phase("Failed", "Error").with_address("10.0.0.2");
-
-        for ended in [completed, evicted] {
-            assert_eq!(step(ended.clone(), &[bound()]), Step::Release(vec![bound()]));
-            assert_eq!(step(ended, &[]), Step::Nothing);
-        }
-        assert_eq!(step(failed, &[bound()]), Step::Nothing);
-    }
-
-    #[test]
-    fn a_plain_pod_on_its_way_out_keeps_its_addresses_until_it_is_gone() {
-        assert_eq!(step(pod("p").on("n").terminating(), &[bound()]), Step::Nothing);
-    }
-
-    #[test]
-    fn our_finalizer_never_outlives_the_containers() {
-        let leaving = pod("p")
-            .on("n")
-            .finalizer("networking.alibaba.com/ip-allocated")
-            .terminating();
-
-        assert_eq!(step(leaving.clone(), &[bound()]), Step::LetGo);
-        assert_eq!(step(leaving.container(true), &[bound()]), Step::Nothing);
-    }
-
-    #[test]
-    fn addresses_of_a_stateful_pod_are_kept_when_nothing_runs_any_more() {
-        let leaving = pod("p")
-            .on("n")
-            .controlled_by("StatefulSet", "w")
-            .finalizer("networking.alibaba.com/ip-allocated")
-            .terminating();
-
-        assert_eq!(step(leaving.clone().container(true), &[bound()]), Step::Nothing);
-        assert_eq!(step(leaving.clone(), &[bound()]), Step::Reserve(vec![bound()]));
-        assert_eq!(step(leaving, &[]), Step::LetGo);
-    }
-
-    #[test]
-    fn an_orphan_is_known_by_the_owner_of_its_addresses() {
-        let mut object = instance("ns", "10.0.0.2").pod("p").build();
-        let owner = pod("x").controlled_by("StatefulSet", "w").build();
-        object.metadata.owner_references = owner.metadata.owner_references;
-        let kept = Arc::new(object);
-
-        assert_eq!(
-            step(pod("p").on("n").terminating(), std::slice::from_ref(&kept)),
-            Step::Reserve(vec![kept])
-        );
-    }
-}
+mod tests;

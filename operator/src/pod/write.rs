@@ -1,105 +1,106 @@
-//! Writing the objects of a reservation: one request an address, and certainty about each.
+//! Writing the addresses of a pod: one request an object, and certainty about each.
+//!
+//! A new address is an object that is created; one that was kept is an object that is bound to the pod. In
+//! either way it is known afterwards whether the pod has the object, or the write stays open until it is.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures::future::join_all;
 use hybridnet_api::IpInstance;
 use hybridnet_ipam::Reservation;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 
 use crate::context::{Context, WriteError};
+use crate::pod::object;
+use crate::pod::step::Instances;
 use crate::world::store::Key;
 
-/// Addresses that are held for a pod, and the objects that shall record them. It is kept until it is
-/// known of each object whether it exists: an address that may have an object is not free.
+/// The addresses that a pod is to have, and the objects that shall record them. It is kept until it is
+/// known of each object what it says: an address that may have an object is not free.
 #[derive(Debug)]
 pub struct Plan {
     /// UID of the pod.
     pub uid: String,
-    /// Holds the addresses.
-    pub reservation: Reservation,
-    /// In the order of the reservation's addresses.
-    pub objects: Vec<Planned>,
+    /// How the pod comes to its addresses, in one word.
+    pub word: &'static str,
+    /// Where the addresses are.
+    pub network: String,
+    /// Holds those that the pod does not own yet.
+    pub reservation: Option<Reservation>,
+    /// What is to be written, IPv4 first.
+    pub pieces: Vec<Piece>,
+    /// What the pod has and does not want: it goes when all is written.
+    pub left: Instances,
 }
 
 /// One object of a [`Plan`].
 #[derive(Debug)]
-pub struct Planned {
+pub struct Piece {
+    /// The address.
+    pub ip: IpAddr,
     /// What is to be written.
     pub object: IpInstance,
+    /// What is there; nothing for an object that is to be created.
+    pub from: Option<Arc<IpInstance>>,
     /// What has become of it.
     pub fate: Fate,
 }
 
-/// What became of an attempt to create an object.
+/// What became of an attempt to write an object.
 #[derive(Debug)]
 pub enum Fate {
     /// Not attempted, or no clear answer yet.
     Open,
-    /// It exists, for this pod.
+    /// It is there, for this pod.
     Written,
     /// Another pod has the object of the name, or there is none and will be none.
     NotOurs,
+    /// What was there is not what we thought.
+    Changed(WriteError),
     /// The server will not have it.
     Refused(WriteError),
 }
 
-impl Plan {
+impl Piece {
     /// Nothing is written yet.
-    pub fn new(uid: &str, reservation: Reservation, objects: Vec<IpInstance>) -> Self {
-        let objects = objects.into_iter().map(|object| Planned {
-            object,
-            fate: Fate::Open,
-        });
+    pub fn new(ip: IpAddr, object: IpInstance, from: Option<Arc<IpInstance>>) -> Self {
         Self {
-            uid: uid.to_owned(),
-            reservation,
-            objects: objects.collect(),
+            ip,
+            object,
+            from,
+            fate: Fate::Open,
         }
     }
 
-    /// Where the addresses come from.
-    pub fn network(&self) -> String {
-        let first = self.reservation.addresses().first();
-        first.map(|address| address.network.clone()).unwrap_or_default()
+    /// Whether the pod has the object now.
+    pub fn is_written(&self) -> bool {
+        matches!(self.fate, Fate::Written)
     }
+}
 
-    /// The addresses, without prefix lengths.
-    pub fn addresses(&self) -> Vec<IpAddr> {
-        self.reservation
-            .addresses()
-            .iter()
-            .map(|address| address.ip)
-            .collect()
-    }
-
-    /// The addresses that have an object now.
+impl Plan {
+    /// The addresses that have an object of the pod's now.
     pub fn written(&self) -> Vec<IpAddr> {
-        let pairs = self.addresses().into_iter().zip(&self.objects);
-        pairs
-            .filter(|(_, planned)| matches!(planned.fate, Fate::Written))
-            .map(|(ip, _)| ip)
-            .collect()
+        let written = self.pieces.iter().filter(|piece| piece.is_written());
+        written.map(|piece| piece.ip).collect()
     }
 
-    /// Names of the objects that exist now.
-    pub fn written_keys(&self) -> Vec<Key> {
-        let written = self
-            .objects
-            .iter()
-            .filter(|planned| matches!(planned.fate, Fate::Written));
-        written.map(|planned| Key::of(&planned.object)).collect()
-    }
-
-    /// Creates what is not yet known to exist, all at once. An error means that something stays open.
+    /// Writes what is not yet known to be there, all at once. An error means that something stays open.
     pub async fn write(&mut self, context: &Context) -> Result<(), WriteError> {
-        self.settle_each(context, create).await
+        self.settle_each(context, |context, object, from| async move {
+            match from {
+                None => create(context, object).await,
+                Some(from) => bind(context, from, object).await,
+            }
+        })
+        .await
     }
 
-    /// Finds out what exists, and creates nothing: the pod is gone.
+    /// Finds out what is there, and writes nothing: the pod is gone.
     pub async fn find(&mut self, context: &Context) -> Result<(), WriteError> {
-        self.settle_each(context, |context, object| async move {
+        self.settle_each(context, |context, object, _| async move {
             Ok(look(context, object).await?.unwrap_or(Fate::NotOurs))
         })
         .await
@@ -107,15 +108,18 @@ impl Plan {
 
     async fn settle_each<'a, F, Fut>(&'a mut self, context: &'a Context, attempt: F) -> Result<(), WriteError>
     where
-        F: Fn(&'a Context, &'a IpInstance) -> Fut,
+        F: Fn(&'a Context, &'a IpInstance, Option<&'a IpInstance>) -> Fut,
         Fut: Future<Output = Result<Fate, WriteError>>,
     {
         let open = self
-            .objects
+            .pieces
             .iter_mut()
-            .filter(|planned| matches!(planned.fate, Fate::Open));
-        let attempts = open.map(|Planned { object, fate }| {
-            let attempt = attempt(context, object);
+            .filter(|piece| matches!(piece.fate, Fate::Open));
+        let attempts = open.map(|piece| {
+            let Piece {
+                object, from, fate, ..
+            } = piece;
+            let attempt = attempt(context, object, from.as_deref());
             async move {
                 *fate = attempt.await?;
                 Ok(())
@@ -138,17 +142,52 @@ async fn create(context: &Context, object: &IpInstance) -> Result<Fate, WriteErr
             // It has just gone: the next attempt will do.
             None => Err(WriteError::new::<IpInstance>("create", &key, error)),
         },
-        Err(error) => {
-            let refused =
-                code(&error).is_some_and(|code| (400..500).contains(&code) && !matches!(code, 408 | 429));
-            let error = WriteError::new::<IpInstance>("create", &key, error);
-            // Anything else may have been carried out for all we know.
-            if refused {
-                Ok(Fate::Refused(error))
-            } else {
-                Err(error)
-            }
+        Err(error) => settled(WriteError::new::<IpInstance>("create", &key, error)),
+    }
+}
+
+/// The patch carries the version that was seen: an object that is being deleted by now is not bound, and
+/// neither is one that another pod has got.
+async fn bind(context: &Context, from: &IpInstance, object: &IpInstance) -> Result<Fate, WriteError> {
+    let Some(patch) = object::change(from, object) else {
+        return Ok(Fate::Written);
+    };
+    let key = Key::of(object);
+    let api = context.in_namespace::<IpInstance>(&key.namespace);
+    let answer = api
+        .patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))
+        .await;
+    let error = match answer {
+        Ok(bound) => {
+            context.world.learn(bound);
+            return Ok(Fate::Written);
         }
+        Err(error) => error,
+    };
+    let conflict = code(&error) == Some(409);
+    let gone = code(&error) == Some(404);
+    let error = WriteError::new::<IpInstance>("bind", &key, error);
+    if gone {
+        return Ok(Fate::Changed(error));
+    }
+    if !conflict {
+        return settled(error);
+    }
+    // Perhaps it was changed by an attempt of ours that was not answered.
+    match look(context, object).await? {
+        Some(Fate::Written) => Ok(Fate::Written),
+        _ => Ok(Fate::Changed(error)),
+    }
+}
+
+/// A refusal is certain; anything else may have been carried out for all we know.
+fn settled(error: WriteError) -> Result<Fate, WriteError> {
+    let refused =
+        code(&error.source).is_some_and(|code| (400..500).contains(&code) && !matches!(code, 408 | 429));
+    if refused {
+        Ok(Fate::Refused(error))
+    } else {
+        Err(error)
     }
 }
 
@@ -168,7 +207,7 @@ async fn look(context: &Context, object: &IpInstance) -> Result<Option<Fate>, Wr
         };
         let ours = uid(&found) == uid(object) && found.meta().deletion_timestamp.is_none();
         let fate = if ours { Fate::Written } else { Fate::NotOurs };
-        tracing::debug!(object = found.name_any(), ours, "the name was taken");
+        tracing::debug!(object = found.name_any(), ours, "looked for");
         context.world.learn(found);
         fate
     }))
@@ -182,8 +221,9 @@ fn code(error: &kube::Error) -> Option<u16> {
 }
 
 impl std::fmt::Display for Plan {
+    /// The addresses, without prefix lengths.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let texts: Vec<_> = self.addresses().iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = self.pieces.iter().map(|piece| piece.ip.to_string()).collect();
         f.write_str(&texts.join(", "))
     }
 }

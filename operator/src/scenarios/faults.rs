@@ -6,6 +6,7 @@ use super::*;
 use crate::fixtures::instance;
 use crate::testing::cluster::Fault;
 
+/// Scenario 87: one half of a dual-stack pod is refused.
 #[tokio::test(start_paused = true)]
 async fn of_a_dual_stack_pod_nothing_stays_written_when_one_half_is_refused() {
     let server = server();
@@ -142,6 +143,7 @@ async fn one_address_in_two_namespaces_is_given_to_nobody_else_and_reported() {
     assert_eq!(cluster.world.with(|state| state.addresses.set_aside()), 1);
 }
 
+/// Scenario 95: an address of a deleted network.
 #[tokio::test(start_paused = true)]
 async fn an_object_of_a_deleted_network_can_go() {
     let server = Arc::new(Server::default());

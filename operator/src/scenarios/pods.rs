@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 
+/// Scenario 58: a dual-stack pod has one MAC.
 #[tokio::test(start_paused = true)]
 async fn a_plain_pod_costs_one_write_an_address_and_no_read() {
     let server = server();
@@ -38,6 +39,7 @@ async fn a_plain_pod_costs_one_write_an_address_and_no_read() {
     );
 }
 
+/// Scenario 85: a manager that starts in a settled cluster.
 #[tokio::test(start_paused = true)]
 async fn a_manager_that_starts_in_a_settled_cluster_writes_nothing() {
     let server = server();
@@ -57,6 +59,7 @@ async fn a_manager_that_starts_in_a_settled_cluster_writes_nothing() {
     assert_eq!(second.events(), Vec::<String>::new());
 }
 
+/// Scenario 83: a plain pod that is gone.
 #[tokio::test(start_paused = true)]
 async fn the_address_of_a_pod_that_is_gone_is_free_when_its_object_is() {
     let server = server();
@@ -78,6 +81,7 @@ async fn the_address_of_a_pod_that_is_gone_is_free_when_its_object_is() {
     assert_eq!(used("/apis/networking.alibaba.com/v1/subnets/s4"), json!(0));
 }
 
+/// Scenario 79: a pod of a job that is done.
 #[tokio::test(start_paused = true)]
 async fn a_completed_pod_gives_its_address_back_and_says_so_once() {
     let server = server();
@@ -157,6 +161,7 @@ async fn a_pod_that_found_no_address_gets_one_as_soon_as_there_is_one() {
     );
 }
 
+/// Scenario 82: a pod that the selector does not select.
 #[tokio::test(start_paused = true)]
 async fn only_pods_that_the_selector_selects_get_addresses() {
     let server = server();
@@ -201,86 +206,4 @@ async fn a_pod_with_words_that_make_no_sense_is_told_and_helped_once_they_do() {
         .until("an address", |state| state.ip_instances.iter().count() == 1)
         .await;
     assert_eq!(instances(&server), ["fd00-0-0-0-0-0-0-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stateful_pod_keeps_its_object_over_a_restart() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    let stateful = |uid: &str, node: &str| {
-        let mut pod = overlay_pod("web-0", "IPv4");
-        pod.metadata.uid = Some(uid.to_owned());
-        pod.metadata.owner_references = Some(
-            serde_json::from_value(
-                json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web",
-                "uid": "w", "controller": true, "blockOwnerDeletion": true}]),
-            )
-            .unwrap(),
-        );
-        pod.spec.as_mut().unwrap().node_name = Some(node.to_owned());
-        pod
-    };
-    let path = "/api/v1/namespaces/ns/pods/web-0";
-    server.put(&stateful("one", "n"));
-    cluster
-        .until("an address", |state| state.ip_instances.iter().count() == 1)
-        .await;
-    cluster.rest().await;
-    let object = format!("{OBJECTS}/10-0-0-1");
-    let first = server.get(&object).unwrap();
-    assert_eq!(first["spec"]["binding"]["stateful"]["index"], json!(0));
-    let mut leaving = server.get(path).unwrap();
-    assert_eq!(
-        leaving["metadata"]["finalizers"],
-        json!(["networking.alibaba.com/ip-allocated"])
-    );
-
-    leaving["metadata"]["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
-    server.put_value(path, leaving);
-    cluster
-        .until("the pod gone", |state| state.pods.iter().count() == 0)
-        .await;
-    let kept = server.get(&object).unwrap();
-    assert_eq!(kept["spec"]["binding"]["nodeName"], json!(""));
-    assert_eq!(
-        kept["metadata"]["labels"].get("networking.alibaba.com/node"),
-        None
-    );
-
-    server.put(&stateful("two", "m"));
-    cluster.rest().await;
-    let again = server.get(&object).unwrap();
-    assert_eq!(again["spec"]["address"], first["spec"]["address"]);
-    assert_eq!(again["spec"]["binding"]["podUID"], json!("two"));
-    assert_eq!(
-        again["metadata"]["labels"]["networking.alibaba.com/node"],
-        json!("m")
-    );
-    assert_eq!(instances(&server).len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pool_is_not_passed_over_in_silence() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    let mut pod = overlay_pod("web-0", "IPv4");
-    pod.metadata.owner_references = Some(
-        serde_json::from_value(
-            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web",
-            "uid": "w", "controller": true}]),
-        )
-        .unwrap(),
-    );
-    let annotations = pod.metadata.annotations.get_or_insert_default();
-    annotations.insert(annotation::IP_POOL.to_owned(), "10.0.0.7".to_owned());
-
-    server.put(&pod);
-    cluster.rest().await;
-
-    assert_eq!(instances(&server), Vec::<String>::new());
-    let told = cluster.events();
-    assert!(
-        told.iter().any(|event| event.contains(annotation::IP_POOL)),
-        "{told:?}"
-    );
 }
