@@ -87,11 +87,19 @@ where
 
 fn unreadable<K: Resource<DynamicType = ()>>(what: &str, error: &kube::Error) -> Refusal {
     let plural = K::plural(&());
-    Refusal::errored(format!("{plural}: {what}: {}: try again", chain(error)))
+    let remedy = match error {
+        kube::Error::Api(status) if status.is_forbidden() => {
+            "give this right to the webhook's ServiceAccount"
+        }
+        _ => "try again",
+    };
+    Refusal::errored(format!("{plural}: {what}: {}: {remedy}", chain(error)))
 }
 
 #[cfg(test)]
 mod tests {
+    use hybridnet_service::testing::{Answer, FakeApi};
+
     use super::*;
     use crate::fixtures::Objects;
 
@@ -130,5 +138,39 @@ mod tests {
         let subnets = addresses_of(&fake.client(), &"s".repeat(LABEL_LENGTH + 1)).await;
         assert_eq!(subnets, Ok(Vec::new()));
         assert!(fake.state().reads.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_refuses_is_told_with_the_way_out() {
+        for (code, reason, way_out) in [
+            (
+                403,
+                "Forbidden",
+                "give this right to the webhook's ServiceAccount",
+            ),
+            (503, "ServiceUnavailable", "try again"),
+        ] {
+            let api = FakeApi::new(move |_| Answer::status(code, reason));
+            let refusals = [
+                list::<Subnet>(&api.client()).await.map(drop),
+                list_if_served::<Subnet>(&api.client()).await.map(drop),
+                get(&Api::<Subnet>::all(api.client()), "s").await.map(drop),
+            ];
+            for refusal in refusals {
+                let Refusal { code, message } = refusal.expect_err(reason);
+                assert_eq!(code, 500);
+                assert!(
+                    message.starts_with("subnets: ") && message.ends_with(way_out),
+                    "{message}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_kind_that_is_not_served_there_is_none() {
+        let api = FakeApi::new(|_| Answer::not_found());
+        assert_eq!(list_if_served::<Subnet>(&api.client()).await, Ok(Vec::new()));
+        assert!(list::<Subnet>(&api.client()).await.is_err());
     }
 }
