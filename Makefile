@@ -5,7 +5,6 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/lab
-TRIPLE := $(shell uname -m)-unknown-linux-gnu
 # What needs root or a cluster is behind features, so that plain `cargo test` needs nothing.
 ROOT_FEATURES := hybridnet-tests/cluster,hybridnet-node/root-tests,hybridnet-cni/root-tests
 # Every tier selects the whole workspace: with other packages cargo unifies the features of dependencies
@@ -59,6 +58,12 @@ harness: prepare ## The cluster harness itself, and what the chart renders (root
 control-plane: prepare ## Manager and webhook against a real API server (root)
 	$(ROOT_TEST) --test control_plane $(ONE_BY_ONE)
 
+original: lab ## Build the Go project's programs for `make handover` (root; minutes the first time)
+	@$(LAB) prepare --original
+
+handover: original ## From the Go project to us and back: its manager and webhook beside ours (root)
+	$(ROOT_TEST) --test handover $(ONE_BY_ONE)
+
 cluster: prepare image ## Real pods on a real cluster, installed by our chart (root)
 	$(ROOT_TEST) --test cluster $(ONE_BY_ONE)
 	@$(LAB) down --all
@@ -66,23 +71,16 @@ cluster: prepare image ## Real pods on a real cluster, installed by our chart (r
 compare: prepare image ## Figures: pods' start beside the plain plugins, memory, image size (root)
 	@$(LAB) compare
 
-# The harness is built as the programs beside it are, so that a slow client is no part of a figure.
-bench-control: prepare image ## Figures of the control plane: a full pool, allocations, 150 000 addresses (root)
-	@RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TRIPLE) \
-	  --target-dir $(TARGET) --bin lab -p hybridnet-tests
-	@status=0; for figure in full-pool allocation scale; do \
-	  $(TARGET)/$(TRIPLE)/release/lab bench $$figure || status=1; done; exit $$status
-
-# Kubernetes is compiled while the first tiers run; what each tier said comes once more at the end.
+# Kubernetes and the Go project are compiled while the first tiers run; what each tier said comes once more at the end.
 test: fmt lab ## Every tier (root)
 	@mkdir -p $(TARGET) && : > $(TARGET)/test.log
 	@set +e; \
-	( set -e; $(LAB) prepare & prepared=$$!; trap 'kill $$prepared 2>/dev/null || true' EXIT; \
+	( set -e; $(LAB) prepare --original & prepared=$$!; trap 'kill $$prepared 2>/dev/null || true' EXIT; \
 	  $(MAKE) --no-print-directory clippy unit; wait $$prepared; trap - EXIT; \
-	  $(MAKE) --no-print-directory datapath control-plane harness cluster; \
+	  $(MAKE) --no-print-directory datapath control-plane handover harness cluster; \
 	) 2>&1 | tee $(TARGET)/test.log; status=$${PIPESTATUS[0]}; \
 	echo; grep -E '^ +Running |^test result|^test .* FAILED' $(TARGET)/test.log || true; \
 	exit $$status
 
 .PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image harness \
-	control-plane cluster compare bench-control test
+	control-plane original handover cluster compare test

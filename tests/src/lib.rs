@@ -6,11 +6,10 @@
 //!   │                                            ── topology, netns: the wires
 //!   │                                            ── keeper: its door, and its end when we end first
 //!   └ state ── what is on disk about it, so that anybody can end it
-//! chart, matrix, demo, compare, bench ── what is done with a cluster
+//! chart, matrix, demo, compare ── what is done with a cluster
 //! ```
 
 pub mod audit;
-pub mod bench;
 pub mod cgroup;
 pub mod chart;
 pub mod cluster;
@@ -24,6 +23,7 @@ pub mod matrix;
 pub mod netns;
 pub mod node;
 pub mod node_init;
+pub mod original;
 pub mod ours;
 pub mod paths;
 mod pki;

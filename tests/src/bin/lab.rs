@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use hybridnet_tests::bench::{self, Figure};
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::node::Plugin;
+use hybridnet_tests::original::Original;
 use hybridnet_tests::state::State;
 use hybridnet_tests::{compare, demo, keeper, node_init, prepare, progress};
 
@@ -27,7 +27,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Make what every cluster needs: packages, Kubernetes, images.
-    Prepare,
+    Prepare {
+        /// The Go project's programs too.
+        #[arg(long)]
+        original: bool,
+    },
     /// Start a cluster, which stays.
     Up {
         /// How many nodes.
@@ -56,11 +60,6 @@ enum Action {
         /// How many times the plain plugins' time is still good.
         #[arg(long, default_value_t = 1.15)]
         limit: f64,
-    },
-    /// Figures of the control plane, without nodes.
-    Bench {
-        #[command(subcommand)]
-        figure: Figure,
     },
     /// End a cluster, or all of them, whatever state they are in.
     Down {
@@ -132,12 +131,17 @@ fn asynchronously(name: &str, command: Action) -> Result<()> {
 
 async fn run(name: &str, command: Action) -> Result<()> {
     match command {
-        Action::Prepare => prepare::prepare().map(drop),
+        Action::Prepare { original } => {
+            prepare::prepare()?;
+            if original {
+                Original::built()?;
+            }
+            Ok(())
+        }
         Action::Up { nodes, plugin, image } => up(name, nodes, plugin, image).await,
         Action::Demo { nodes } => demo::run(name, nodes).await,
         Action::Matrix => demo::who_reaches_whom(&Cluster::attach(name)?).await.map(drop),
         Action::Compare { rounds, limit } => compare::run(rounds, limit).await,
-        Action::Bench { figure } => bench::run(&figure).await,
         Action::Down { all } => {
             let clusters = if all { State::all() } else { vec![State::of(name)?] };
             clusters.iter().try_for_each(State::end)

@@ -9,7 +9,7 @@ use crate::process::run;
 use crate::progress::{say, step};
 
 /// A Debian package, and a program whose presence shows that it is there.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("containerd", "/usr/bin/containerd"),
     ("runc", "/usr/sbin/runc"),
     ("containernetworking-plugins", "/usr/lib/cni/loopback"),
@@ -19,6 +19,7 @@ const NEEDED: [(&str, &str); 9] = [
     ("nftables", "/usr/sbin/nft"),
     ("util-linux", "/usr/bin/nsenter"),
     ("mount", "/usr/bin/mount"),
+    ("openssl", "/usr/bin/openssl"),
 ];
 
 /// Installs what is absent; asks for nothing when all is there.

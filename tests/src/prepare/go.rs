@@ -1,4 +1,5 @@
-//! Kubernetes, etcd and Helm, built from their Go modules and kept by a hash of what they are built from.
+//! Kubernetes, etcd, Helm and the Go project, built from their Go modules and kept by a hash of what they are
+//! built from.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,6 +21,8 @@ struct Module {
     folder: &'static str,
     packages: &'static [&'static str],
     version: Option<&'static str>,
+    /// What is copied beside the programs: a module, and paths in it.
+    beside: Option<(&'static str, &'static [&'static str])>,
 }
 
 const MODULES: [Module; 3] = [
@@ -28,12 +31,14 @@ const MODULES: [Module; 3] = [
         folder: "etcd",
         packages: &["go.etcd.io/etcd/server/v3"],
         version: None,
+        beside: None,
     },
     Module {
         name: "helm",
         folder: "helm",
         packages: &["helm.sh/helm/v3/cmd/helm"],
         version: None,
+        beside: None,
     },
     Module {
         name: "kubernetes",
@@ -48,13 +53,38 @@ const MODULES: [Module; 3] = [
         ],
         // Without it nodes report v0.0.0-master, and Helm's check of the version fails.
         version: Some("1.34.4"),
+        beside: None,
     },
 ];
+
+/// The Go project that this one replaces. Release 0.8.9 is not to be had as a Go module; it differs from 0.8.8
+/// by the manager's flag `--pod-label-selector`.
+const ORIGINAL: Module = Module {
+    name: "hybridnet-go",
+    folder: "hybridnet-go",
+    packages: &[
+        "github.com/alibaba/hybridnet/cmd/manager",
+        "github.com/alibaba/hybridnet/cmd/webhook",
+        "github.com/alibaba/hybridnet/cmd/daemon",
+        "github.com/alibaba/hybridnet/cmd/cni",
+    ],
+    version: None,
+    beside: Some((
+        "github.com/alibaba/hybridnet",
+        &["charts/hybridnet", "dist/secrets"],
+    )),
+};
 
 /// The folders with the programs of etcd, Helm and Kubernetes.
 pub fn build_missing() -> Result<[PathBuf; 3]> {
     let [etcd, helm, kubernetes] = &MODULES;
     Ok([etcd.built()?, helm.built()?, kubernetes.built()?])
+}
+
+/// The folder with the programs `manager`, `webhook`, `daemon` and `cni` of the Go project, and its folders
+/// `charts/hybridnet` and `dist/secrets`.
+pub fn build_original() -> Result<PathBuf> {
+    ORIGINAL.built()
 }
 
 impl Module {
@@ -102,7 +132,9 @@ impl Module {
         if server.exists() {
             fs::rename(server, into.join("etcd"))?;
         }
-        Ok(())
+        self.beside.map_or(Ok(()), |(module, paths)| {
+            copy_from_module(source, module, paths, into)
+        })
     }
 
     /// Counts the packages that go names as it compiles them, and says where it stands every 20 seconds.
@@ -162,8 +194,29 @@ impl Module {
         }
         hash.update(self.packages.join(" "));
         hash.update(self.linker_flags());
+        if let Some((module, paths)) = self.beside {
+            hash.update(module);
+            hash.update(paths.join(" "));
+        }
         Ok(short(hash))
     }
+}
+
+/// Copies folders of a module that has been fetched. Go keeps them read-only, so modes are not copied.
+fn copy_from_module(source: &Path, module: &str, paths: &[&str], into: &Path) -> Result<()> {
+    let found = run(go(source).args(["list", "-m", "-f", "{{.Dir}}", module])).context("find the module")?;
+    let module = Path::new(found.trim());
+    for path in paths {
+        let target = into.join(path);
+        let parent = target.parent().context("a path in the module")?;
+        fs::create_dir_all(parent).with_context(|| format!("folder {}", parent.display()))?;
+        let mut copy = Command::new("cp");
+        copy.args(["-r", "--no-preserve=mode"])
+            .arg(module.join(path))
+            .arg(&target);
+        run(&mut copy)?;
+    }
+    Ok(())
 }
 
 fn go(folder: &Path) -> Command {
