@@ -5,6 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/lab
+TRIPLE := $(shell uname -m)-unknown-linux-gnu
 # What needs root or a cluster is behind features, so that plain `cargo test` needs nothing.
 ROOT_FEATURES := hybridnet-tests/cluster,hybridnet-node/root-tests,hybridnet-cni/root-tests
 # Every tier selects the whole workspace: with other packages cargo unifies the features of dependencies
@@ -36,8 +37,15 @@ generated: ## Check that config/ and the chart carry what api/ generates
 generate: ## Write what api/ generates
 	$(CARGO) run -p hybridnet-api --features crd --bin crds
 
+scenarios: ## Write which test covers which scenario of the spec into tests/scenarios/
+	$(CARGO) test -q -p hybridnet-tests --test scenarios -- --ignored
+
 unit: ## Unit, property and model tests: no root, no cluster
 	$(CARGO) test --workspace
+
+model: ## The manager in 100 000 simulated histories with faults (SEED=n repeats one, HISTORIES=n)
+	$(CARGO) run --profile model -p hybridnet-operator --features simulation --bin hybridnet-model -- \
+		$(if $(SEED),--seed $(SEED),--histories $(or $(HISTORIES),100000))
 
 datapath: ## Plugin and node against this machine's kernel (root)
 	$(ROOT_TEST) --test netns --test cni_pod --test firewall --test kernel
@@ -71,6 +79,13 @@ cluster: prepare image ## Real pods on a real cluster, installed by our chart (r
 compare: prepare image ## Figures: pods' start beside the plain plugins, memory, image size (root)
 	@$(LAB) compare
 
+# The harness is built as the programs beside it are, so that a slow client is no part of a figure.
+bench-control: prepare image ## Figures of the control plane: a full pool, allocations, 150 000 addresses (root)
+	@RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(TRIPLE) \
+	  --target-dir $(TARGET) --bin lab -p hybridnet-tests
+	@status=0; for figure in full-pool allocation scale; do \
+	  $(TARGET)/$(TRIPLE)/release/lab bench $$figure || status=1; done; exit $$status
+
 # Kubernetes and the Go project are compiled while the first tiers run; what each tier said comes once more at the end.
 test: fmt lab ## Every tier (root)
 	@mkdir -p $(TARGET) && : > $(TARGET)/test.log
@@ -82,5 +97,5 @@ test: fmt lab ## Every tier (root)
 	echo; grep -E '^ +Running |^test result|^test .* FAILED' $(TARGET)/test.log || true; \
 	exit $$status
 
-.PHONY: help demo down fmt clippy generated generate unit datapath lab prepare image harness \
-	control-plane original handover cluster compare test
+.PHONY: help demo down fmt clippy generated generate scenarios unit datapath lab prepare image harness \
+	control-plane original handover cluster compare bench-control test

@@ -6,10 +6,11 @@
 //!   │                                            ── topology, netns: the wires
 //!   │                                            ── keeper: its door, and its end when we end first
 //!   └ state ── what is on disk about it, so that anybody can end it
-//! chart, matrix, demo, compare ── what is done with a cluster
+//! chart, matrix, demo, compare, bench ── what is done with a cluster
 //! ```
 
 pub mod audit;
+pub mod bench;
 pub mod cgroup;
 pub mod chart;
 pub mod cluster;

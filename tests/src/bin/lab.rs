@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use hybridnet_tests::bench::{self, Figure};
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::node::Plugin;
 use hybridnet_tests::original::Original;
@@ -60,6 +61,11 @@ enum Action {
         /// How many times the plain plugins' time is still good.
         #[arg(long, default_value_t = 1.15)]
         limit: f64,
+    },
+    /// Figures of the control plane, without nodes.
+    Bench {
+        #[command(subcommand)]
+        figure: Figure,
     },
     /// End a cluster, or all of them, whatever state they are in.
     Down {
@@ -142,6 +148,7 @@ async fn run(name: &str, command: Action) -> Result<()> {
         Action::Demo { nodes } => demo::run(name, nodes).await,
         Action::Matrix => demo::who_reaches_whom(&Cluster::attach(name)?).await.map(drop),
         Action::Compare { rounds, limit } => compare::run(rounds, limit).await,
+        Action::Bench { figure } => bench::run(&figure).await,
         Action::Down { all } => {
             let clusters = if all { State::all() } else { vec![State::of(name)?] };
             clusters.iter().try_for_each(State::end)
