@@ -77,6 +77,7 @@ mod tests {
         parse_ip(text).unwrap()
     }
 
+    /// Scenario 17: the next address.
     #[test]
     fn counting_stops_at_both_ends_of_a_family() {
         assert_eq!(next(ip("192.168.0.255")), Some(ip("192.168.1.0")));
@@ -91,12 +92,14 @@ mod tests {
         }
     }
 
+    /// Scenario 17: the next address of small IPv6 numbers.
     #[test]
     fn small_ipv6_numbers_stay_ipv6() {
         assert_eq!(next(ip("::1")), Some(ip("::2")));
         assert_eq!(next(ip("::ffff")), Some(ip("::1:0")));
     }
 
+    /// Scenario 18: the order of two addresses.
     #[test]
     fn only_addresses_of_one_family_have_an_order() {
         assert_eq!(compare(ip("192.168.0.2"), ip("fe80::1")), None);
@@ -108,6 +111,7 @@ mod tests {
         );
     }
 
+    /// Scenario 19: how many addresses lie between two.
     #[test]
     fn counts_do_not_depend_on_the_order_and_reach_beyond_64_bits() {
         assert_eq!(count(ip("AB12::123"), ip("AB12::210")), 238);

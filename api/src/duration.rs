@@ -156,10 +156,7 @@ mod tests {
             ("3h2m1s500ms", milliseconds(10_921_500)),
             ("12\u{b5}s34\u{3bc}s4us", Duration::from_micros(50)),
             ("7ns", Duration::from_nanos(7)),
-            (
-                "0.3333333333333333333h",
-                milliseconds(1_200_000) - Duration::from_nanos(1),
-            ),
+            ("0.3333333333333333333h", Duration::from_nanos(1_199_999_999_999)),
             ("2562047h47m16.854775807s", Duration::from_nanos(i64::MAX as u64)),
         ] {
             assert_eq!(parse(text), Ok(expected), "{text}");
@@ -191,7 +188,7 @@ mod tests {
         };
         assert_eq!(
             retained_ip_ttl(&workload("30m")),
-            Ok(Some(Duration::from_secs(1800)))
+            Ok(Some(Duration::from_mins(30)))
         );
         assert_eq!(retained_ip_ttl(&workload("")), Ok(None));
         assert_eq!(retained_ip_ttl(&ObjectMeta::default()), Ok(None));

@@ -37,8 +37,13 @@ fn parse(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
+    /// Scenario 23: MACs in every form.
     #[test]
     fn every_form_that_go_takes_becomes_the_colon_form() {
         for (text, normal) in [
@@ -54,6 +59,7 @@ mod tests {
         assert_eq!(normalize(&infiniband), Some(infiniband));
     }
 
+    /// Scenario 23: texts that are no MAC.
     #[test]
     fn other_texts_are_no_address() {
         for text in [
@@ -76,5 +82,15 @@ mod tests {
         let made = generate([0xAB, 0, 1]);
         assert_eq!(made, "02:12:34:ab:00:01");
         assert_eq!(normalize(&made), Some(made.clone()));
+    }
+
+    proptest! {
+        /// Scenario 24: made MACs do not repeat.
+        #[test]
+        fn other_randomness_makes_another_address(all in proptest::collection::btree_set(any::<[u8; 3]>(), 100)) {
+            let made: BTreeSet<_> = all.into_iter().map(generate).collect();
+            prop_assert_eq!(made.len(), 100);
+            prop_assert!(made.iter().all(|mac| mac.starts_with("02:12:34:")));
+        }
     }
 }

@@ -378,3 +378,6 @@ impl NetworkSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,7 @@ mod tests {
 
     use super::*;
 
+    /// Scenario 22: a pod name as a label.
     #[test]
     fn long_names_are_hashed_as_the_original_does() {
         let long = "a".repeat(70);
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!(name_label(&format!("{short}b")).len(), LABEL_LENGTH);
     }
 
+    /// Scenario 25: the ordinal in a pod name.
     #[test]
     fn ordinals_stand_after_the_last_dash() {
         for (name, expected) in [

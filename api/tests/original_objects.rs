@@ -1,6 +1,8 @@
 //! Objects that the Go project wrote are read and written back without a lost field (control-plane spec 1).
 
-use hybridnet_api::{IpInstance, Network, NodeInfo, Subnet};
+use hybridnet_api::{
+    IpInstance, Network, NodeInfo, RemoteCluster, RemoteEndpointSlice, RemoteSubnet, RemoteVtep, Subnet,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -33,8 +35,13 @@ fn survives<K: DeserializeOwned + Serialize>(object: Value) -> K {
 }
 
 fn object(kind: &str, spec: &Value, status: &Value) -> Value {
+    let group = if kind.starts_with("Remote") {
+        "multicluster"
+    } else {
+        "networking"
+    };
     json!({
-        "apiVersion": "networking.alibaba.com/v1",
+        "apiVersion": format!("{group}.alibaba.com/v1"),
         "kind": kind,
         "metadata": {
             "name": "x", "uid": "u", "resourceVersion": "7", "generation": 3,
@@ -90,8 +97,13 @@ fn subnets_survive() {
         "config": {"gatewayType": "distributed", "gatewayNode": "n1", "autoNatOutgoing": false, "private": true,
             "allowSubnets": ["s"]},
     });
+    let mut with_ours = full.clone();
+    with_ours["range"]["reservedIPRanges"] = json!(["10.0.0.13-10.0.0.14"]);
+    with_ours["range"]["excludeIPRanges"] = json!(["10.0.0.16/30"]);
+    with_ours["config"]["allowedNamespaces"] = json!(["d"]);
     let status = json!({"total": 10, "used": 2, "available": 8, "lastAllocatedIP": "10.0.0.15"});
     survives::<Subnet>(object("Subnet", &full, &status));
+    survives::<Subnet>(object("Subnet", &with_ours, &status));
     let bare = json!({
         "range": {"version": "6", "cidr": "fd00::/64", "gateway": ""}, "netID": null, "network": "n",
         "config": {"gatewayType": "", "gatewayNode": "", "autoNatOutgoing": null, "private": null,
@@ -143,5 +155,46 @@ fn node_infos_survive() {
         "NodeInfo",
         &json!({"vtepInfo": null}),
         &json!({"updateTimestamp": null}),
+    ));
+}
+
+#[test]
+fn objects_of_other_clusters_survive() {
+    let condition = json!({"type": "HealthProbe", "status": "True", "reason": "CheckPass", "message": "",
+        "lastTransitionTime": "2024-07-01T08:00:00Z"});
+    survives::<RemoteCluster>(object(
+        "RemoteCluster",
+        &json!({"apiEndpoint": "https://1.2.3.4:6443", "caData": "Y2E=", "certData": "Y2VydA==", "keyData": "a2V5",
+            "timeout": 30}),
+        &json!({"uuid": "u", "state": "Ready", "conditions": [condition]}),
+    ));
+    survives::<RemoteCluster>(object(
+        "RemoteCluster",
+        &json!({"apiEndpoint": "https://1.2.3.4:6443", "caData": null}),
+        &json!({"uuid": "", "state": "Offline", "conditions": null}),
+    ));
+    survives::<RemoteSubnet>(object(
+        "RemoteSubnet",
+        &json!({"range": {"version": "4", "cidr": "10.0.0.0/24", "excludeIPs": ["10.0.0.9"]}, "networkType": "Overlay",
+            "clusterName": "east"}),
+        &json!({"lastModifyTime": "2024-07-01T08:00:00Z"}),
+    ));
+    survives::<RemoteVtep>(object(
+        "RemoteVtep",
+        &json!({"clusterName": "east", "nodeName": "n1", "ip": "192.168.0.2", "mac": "02:00:00:00:00:02",
+            "localIPs": ["192.168.0.2"], "endpointIPList": ["10.0.0.5", "fd00::5"]}),
+        &json!({"lastModifyTime": null}),
+    ));
+    let endpoint = json!({
+        "addresses": ["10.0.0.5"], "conditions": {"ready": true, "serving": true, "terminating": false},
+        "hostname": "web-0", "targetRef": {"kind": "Pod", "name": "web-0", "namespace": "d", "uid": "p"},
+        "topology": {"topology.kubernetes.io/zone": "z"}, "nodeName": "n1", "hints": {"forZones": [{"name": "z"}]},
+    });
+    survives::<RemoteEndpointSlice>(object(
+        "RemoteEndpointSlice",
+        &json!({"remoteService": {"cluster": "east", "name": "web", "namespace": "d"}, "addressType": "IPv4",
+            "endpoints": [endpoint, {"addresses": ["10.0.0.6"]}],
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "appProtocol": "http"}, {}]}),
+        &json!({"lastModifyTime": "2024-07-01T08:00:00Z"}),
     ));
 }

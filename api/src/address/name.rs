@@ -27,6 +27,8 @@ mod tests {
 
     use super::*;
 
+    /// Scenario 20: addresses as object names and back.
+    /// Scenario 21: names never start or end with a dash.
     #[test]
     fn names_are_those_of_the_original_and_never_start_or_end_with_a_dash() {
         for (address, name) in [

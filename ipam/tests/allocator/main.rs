@@ -5,6 +5,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod changes;
+mod edited;
 mod fixtures;
 mod model;
 mod pair;

@@ -9,6 +9,10 @@ use crate::fixtures::{Sub, ip, subnet};
 use crate::model::NaiveSubnet;
 
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a change that may come alone"
+)]
 pub struct Shape {
     pub shrunk: bool,
     pub private: bool,
@@ -27,7 +31,7 @@ impl Shape {
 
     /// Its subnets, twice.
     pub fn subnets(self) -> (Vec<Sub>, Vec<NaiveSubnet>) {
-        let mut both = vec![self.a(), self.b(), self.c(), self.d()];
+        let mut both = vec![self.a(), self.b(), self.c(), d()];
         if self.without {
             both.remove(2);
         }
@@ -68,10 +72,6 @@ impl Shape {
         self.closed(text, naive("c", &v6(0, 1..=7), &["fd00::6", "fd00::7"], &[]))
     }
 
-    fn d(self) -> (Sub, NaiveSubnet) {
-        (subnet("d", "fd01::/126"), naive("d", &v6(1, 1..=3), &[], &[]))
-    }
-
     fn closed(self, text: Sub, list: NaiveSubnet) -> (Sub, NaiveSubnet) {
         if self.subnet_closed {
             (
@@ -85,6 +85,10 @@ impl Shape {
             (text, list)
         }
     }
+}
+
+fn d() -> (Sub, NaiveSubnet) {
+    (subnet("d", "fd01::/126"), naive("d", &v6(1, 1..=3), &[], &[]))
 }
 
 fn naive(name: &'static str, all: &[String], excluded: &[&str], reserved: &[&str]) -> NaiveSubnet {

@@ -238,13 +238,9 @@ fn lists_that_are_sets_or_maps_say_so_as_in_the_original() {
     );
     let mut bytes = Vec::new();
     visit(|path, schema| {
-        bytes.extend(
-            schema
-                .format
-                .as_deref()
-                .filter(|format| *format == "byte")
-                .map(|_| path.to_owned()),
-        )
+        if schema.format.as_deref() == Some("byte") {
+            bytes.push(path.to_owned());
+        }
     });
     assert_eq!(
         bytes,

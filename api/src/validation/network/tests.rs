@@ -307,7 +307,7 @@ fn a_network_with_subnets_stays() {
     assert_eq!(delete(&overlay("p"), &dependants), Ok(()));
 }
 
-/// Scenario 129: GlobalBGP addresses on its nodes.
+/// Scenario 129: addresses announced by its nodes.
 #[test]
 fn a_bgp_network_stays_while_its_nodes_announce_global_addresses() {
     let global = network("global", json!({"type": "GlobalBGP"}));

@@ -57,7 +57,7 @@ fn held(last: usize) -> IpInstance {
     instance
 }
 
-/// Scenario 135: a subnet with a reserved IPInstance is deleted.
+/// Scenario 135: a subnet with an address in use.
 #[test]
 fn a_subnet_with_addresses_in_use_stays_and_they_are_listed() {
     assert_eq!(delete(&[]), Ok(()));
