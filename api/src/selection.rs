@@ -166,7 +166,7 @@ fn wish(
 ) -> Result<Wish, SelectionError> {
     let kept = kept(subject, catalogue, settings);
     if !kept.is_empty() {
-        return retained::wish(subject, &kept);
+        return retained::wish(subject, &kept, settings);
     }
     let own = Wish::of(subject.metadata);
     if own.says_anything() {

@@ -153,6 +153,8 @@ impl ParsedRange {
         if self.family() != other.family() {
             return None;
         }
+        // Most ranges lie apart: their ends tell.
+        self.interval()?.intersection(other.interval()?)?;
         let shared = self.claimed().first_shared(&other.claimed())?;
         self.family().address(shared)
     }

@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CopyStatus;
 use crate::nullable;
 
 /// A copy of an `EndpointSlice`.
@@ -24,7 +24,7 @@ use crate::nullable;
     kind = "RemoteEndpointSlice",
     plural = "remoteendpointslice",
     singular = "remoteendpointslice",
-    status = "RemoteEndpointSliceStatus",
+    status = "CopyStatus",
     derive = "PartialEq",
     derive = "Default",
     printcolumn(name = "Service", type_ = "string", json_path = ".spec.remoteService.name"),
@@ -154,13 +154,4 @@ pub struct EndpointPort {
     /// What is spoken there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_protocol: Option<String>,
-}
-
-/// When it was copied.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RemoteEndpointSliceStatus {
-    /// Last change of the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_modify_time: Option<Time>,
 }

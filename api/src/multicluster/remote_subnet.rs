@@ -5,11 +5,10 @@
     reason = "two columns of one type are not one column twice"
 )]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CopyStatus;
 use crate::subnet::AddressRange;
 
 /// A copy of what the other cluster has.
@@ -20,7 +19,7 @@ use crate::subnet::AddressRange;
     kind = "RemoteSubnet",
     plural = "remotesubnets",
     singular = "remotesubnet",
-    status = "RemoteSubnetStatus",
+    status = "CopyStatus",
     derive = "PartialEq",
     derive = "Default",
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.range.version"),
@@ -43,13 +42,4 @@ pub struct RemoteSubnetSpec {
     /// Name of the `RemoteCluster`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-}
-
-/// When it was copied.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RemoteSubnetStatus {
-    /// Last change of the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_modify_time: Option<Time>,
 }

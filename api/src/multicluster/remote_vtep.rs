@@ -5,11 +5,10 @@
     reason = "two columns of one type are not one column twice"
 )]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CopyStatus;
 use crate::nullable;
 
 /// Where the node is reached, and which addresses are there.
@@ -20,7 +19,7 @@ use crate::nullable;
     kind = "RemoteVtep",
     plural = "remotevteps",
     singular = "remotevtep",
-    status = "RemoteVtepStatus",
+    status = "CopyStatus",
     derive = "PartialEq",
     derive = "Default",
     printcolumn(name = "MAC", type_ = "string", json_path = ".spec.mac"),
@@ -68,13 +67,4 @@ pub struct RemoteVtepSpec {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub endpoint_ip_list: Vec<String>,
-}
-
-/// When it was copied.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RemoteVtepStatus {
-    /// Last change of the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_modify_time: Option<Time>,
 }

@@ -9,6 +9,7 @@ use super::level::Wish;
 use super::{PodFamily, SelectionError, Subject};
 use crate::address::Family;
 use crate::names::annotation;
+use crate::settings::Settings;
 use crate::{IpInstance, pod};
 
 /// At most one address of each family, IPv4 first: the bound one (it has a node), else the youngest, else
@@ -31,7 +32,11 @@ pub fn preferred(held: &[Arc<IpInstance>]) -> Vec<Arc<IpInstance>> {
         .collect()
 }
 
-pub(super) fn wish(subject: &Subject<'_>, held: &[Arc<IpInstance>]) -> Result<Wish, SelectionError> {
+pub(super) fn wish(
+    subject: &Subject<'_>,
+    held: &[Arc<IpInstance>],
+    settings: &Settings,
+) -> Result<Wish, SelectionError> {
     let kept = preferred(held);
     let network = match kept.as_slice() {
         [first, second] if first.spec.network != second.spec.network => {
@@ -53,7 +58,8 @@ pub(super) fn wish(subject: &Subject<'_>, held: &[Arc<IpInstance>]) -> Result<Wi
     // The pool decides what the pod gets, so the family that is asked for beside it counts: the workload may
     // have gone over to another one. With left-overs, those that are kept say nothing about it.
     let asked = pod::annotation(subject.metadata, annotation::IP_FAMILY).map(str::to_owned);
-    let family = match pod::annotation(subject.metadata, annotation::IP_POOL) {
+    let pool = pod::annotation(subject.metadata, annotation::IP_POOL);
+    let family = match pool.filter(|_| pod::is_stateful(subject.metadata, settings)) {
         Some(_) if held.len() > kept.len() => asked,
         Some(_) => asked.or_else(|| Some(of_kept.as_str().to_owned())),
         None => Some(of_kept.as_str().to_owned()),

@@ -96,6 +96,7 @@ mod tests {
         parse(selector).unwrap().matches(&labels)
     }
 
+    /// Scenario 28: which pods a selector selects.
     #[test]
     fn every_form_selects_what_it_says() {
         let labels = [("app", "web"), ("example.com/tier", "1")];

@@ -192,3 +192,17 @@ fn a_stateful_pod_that_runs_a_virtual_machine_keeps_the_addresses_of_its_name() 
     assert_eq!(network(json!({})), (Some("over".to_owned()), true));
     assert_eq!(network(keys(&[("ip-retain", "false")])), (None, false));
 }
+
+#[test]
+fn a_pool_means_nothing_to_a_virtual_machine() {
+    let mut settings = Settings::default();
+    settings.gates.vm_ip_retain = true;
+    let both = [instance("a", "over", "6"), instance("b", "over", "6")];
+    let cluster = cluster().holding("vm mine", &both);
+    let pod = meta(
+        "virt-launcher-mine-x",
+        keys(&[("ip-pool", "10.0.0.1"), ("ip-family", "IPv4")]),
+    );
+    let chosen = chosen_with(&pod, &cluster, &settings, Some("mine")).unwrap();
+    assert_eq!(chosen.family, PodFamily::Ipv6Only);
+}
