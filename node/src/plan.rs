@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use hybridnet_api::NetworkMode;
 use ipnetwork::IpNetwork;
 
 use crate::firewall::Ruleset;
@@ -39,6 +40,9 @@ pub struct Plan {
     pub tables: BTreeMap<Table, TableRoutes>,
     /// The ranges of all subnets of the cluster, also those that could not be planned.
     pub subnets: BTreeSet<IpNetwork>,
+    /// How the pods of each range are carried, by the range of their subnets. A range that is absent here cannot
+    /// have new pods now; a problem says why.
+    pub paths: BTreeMap<IpNetwork, Path>,
     /// Addresses that the node answers ARP and neighbour solicitations for, by link (datapath spec 5.4).
     pub proxy_neighbours: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Host ends of the pods that run here (datapath spec 2.7), by link name. A link that does not exist is
@@ -144,6 +148,32 @@ pub enum Target {
     },
     /// Back to the next rule (`RTN_THROW`).
     Throw,
+}
+
+/// How the pods of a subnet are carried on this node: what a CNI ADD goes by. Packets from them are looked up in
+/// [`Table::FromSubnet`] of the same range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Mode of the network.
+    pub mode: NetworkMode,
+    /// Link to the other nodes and the world: the VXLAN link, or that of the VLAN. Frames for pods of a VLAN come
+    /// in by it, so it is where duplicates are looked for and addresses announced (datapath spec 6.3).
+    pub link: String,
+    /// Largest packet that the link carries, and so of a pod.
+    pub mtu: u32,
+    /// Router of a VLAN: a link-layer neighbour on `link`. The overlay needs none.
+    pub gateway: Option<IpAddr>,
+    /// Links on which the node answers for the pod: `link`, and the VXLAN link if there is an overlay.
+    pub answers_on: BTreeSet<String>,
+}
+
+impl Plan {
+    /// How a pod with this address, and the prefix length of its subnet, is carried.
+    #[must_use]
+    pub fn path_of(&self, address: IpNetwork) -> Option<&Path> {
+        let range = IpNetwork::new(address.network(), address.prefix()).ok()?;
+        self.paths.get(&range)
+    }
 }
 
 /// The host's end of a pod's veth pair.

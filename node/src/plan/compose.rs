@@ -33,6 +33,11 @@ pub fn plan(view: &View) -> Plan {
             None if networks::none_is_overlay(view) => overlay::no_tables(),
             None => BTreeMap::new(),
         },
+        paths: overlay
+            .as_ref()
+            .and_then(|overlay| overlay.vxlan.as_ref())
+            .map(|vxlan| overlay::paths(vxlan, &ranges, view.machine.ipv6_usable))
+            .unwrap_or_default(),
         subnets: ranges.known,
         proxy_neighbours: link
             .iter()

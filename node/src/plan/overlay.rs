@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use hybridnet_api::NetworkMode;
 use ipnetwork::IpNetwork;
 use kube::ResourceExt;
 
 use super::networks::{Carrier, OverlayNetwork, Range, Ranges};
 use super::vtep::{self, Vtep};
-use super::{Problem, Route, Table, TableRoutes, Target, Vxlan};
+use super::{Path, Problem, Route, Table, TableRoutes, Target, Vxlan};
 use crate::mac::Mac;
 use crate::view::{LinkKind, View};
 
@@ -123,6 +124,22 @@ fn peers(view: &View, own: &Vtep, problems: &mut Vec<Problem>) -> BTreeMap<Mac, 
         }
     }
     peers
+}
+
+/// Pods of the overlay leave by the tunnel.
+pub(super) fn paths(vxlan: &Vxlan, ranges: &Ranges, ipv6: bool) -> BTreeMap<IpNetwork, Path> {
+    let path = || Path {
+        mode: NetworkMode::Vxlan,
+        link: vxlan.name.clone(),
+        mtu: vxlan.mtu,
+        gateway: None,
+        answers_on: [vxlan.name.clone()].into(),
+    };
+    ranges
+        .carried_by(Carrier::Overlay)
+        .filter(|(cidr, _)| ipv6 || cidr.is_ipv4())
+        .map(|(cidr, _)| (cidr, path()))
+        .collect()
 }
 
 /// All tables of the overlay, for the families that this machine has.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
-use super::{Plan, Problem, Route, Sysctl, Table, Target, Vxlan};
+use super::{Path, Plan, Problem, Route, Sysctl, Table, Target, Vxlan};
 
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,6 +18,9 @@ impl Display for Plan {
                 .try_for_each(|route| writeln!(f, "  {route}"))?;
         }
         writeln!(f, "subnets {}", words(&self.subnets))?;
+        self.paths
+            .iter()
+            .try_for_each(|(range, path)| writeln!(f, "path {range}: {path}"))?;
         for (link, addresses) in &self.proxy_neighbours {
             writeln!(f, "proxy {link}: {}", words(addresses))?;
         }
@@ -92,6 +95,16 @@ impl Display for Route {
             Target::Gateway { via, name } => write!(f, "{destination} via {via} dev {name}"),
             Target::Throw => write!(f, "throw {destination}"),
         }
+    }
+}
+
+impl Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dev {} mtu {}", self.mode, self.link, self.mtu)?;
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        write!(f, ", answered for on {}", words(&self.answers_on))
     }
 }
 

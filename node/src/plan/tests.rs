@@ -465,6 +465,19 @@ fn the_nodes_addresses_are_those_of_its_node_object_and_of_the_extra_ranges_once
 }
 
 #[test]
+fn a_pod_of_the_overlay_leaves_by_the_tunnel_and_is_answered_for_there() {
+    let plan = plan(&dual_stack());
+
+    let path = plan.path_of("fd00:64::5/64".parse().unwrap()).unwrap();
+
+    assert_eq!(
+        path.to_string(),
+        format!("VXLAN dev {VX} mtu 1450, answered for on {VX}")
+    );
+    assert_eq!(plan.path_of("10.9.0.5/24".parse().unwrap()), None);
+}
+
+#[test]
 fn long_names_of_links_are_cut_and_stay_recognisable() {
     let mut view = world()
         .link("enp175s0f0np0", LinkKind::Other, 7)
