@@ -141,9 +141,12 @@ impl Pods {
         Err(error)
     }
 
-    async fn release(&self, pod: &Pod, instances: &Instances) -> Result<(), WriteError> {
+    /// Another pod may have taken up meanwhile what this one is rid of: only what is as it was seen goes.
+    async fn release(&self, pod: &Pod, instances: &Instances) -> Result<(), PodError> {
         for instance in instances {
-            ip_instance::delete(&self.context, instance).await?;
+            if !ip_instance::delete_unchanged(&self.context, instance).await? {
+                return Err(PodError::Outdated(Key::of(instance.as_ref())));
+            }
         }
         let note = format!("released {}", listed(instances));
         let announcer = &self.context.announcer;
@@ -159,16 +162,16 @@ impl Pods {
         self.let_go(key, pod).await
     }
 
-    async fn leave_machine(&self, key: &Key, pod: &Pod, instances: &Instances) -> Result<(), WriteError> {
+    async fn leave_machine(&self, key: &Key, pod: &Pod, instances: &Instances) -> Result<(), PodError> {
         match machine::parting(&self.context, key, pod, instances).await? {
-            Parting::Stays => return self.reserve(key, pod, instances).await,
+            Parting::Stays => return Ok(self.reserve(key, pod, instances).await?),
             Parting::NoMachine if pod.is_evicted() || pod.is_completed() => {
                 self.release(pod, instances).await?;
             }
             // The garbage collector deletes the addresses with their owner.
             Parting::NoMachine | Parting::Going => {}
         }
-        self.let_go(key, pod).await
+        Ok(self.let_go(key, pod).await?)
     }
 
     async fn make_over(&self, key: &Key, pod: &Pod, instances: &Instances) -> Result<(), WriteError> {

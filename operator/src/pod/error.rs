@@ -25,6 +25,9 @@ pub enum PodError {
     /// Something is not as it was seen.
     #[error(transparent)]
     Changed(WriteError),
+    /// An object that was to go is not as it was seen, or gone by itself.
+    #[error("IPInstance {0} is not as it was seen")]
+    Outdated(Key),
     /// A pool has nothing for the pod.
     #[error("annotation {key}: {source}")]
     Pool {
@@ -79,7 +82,7 @@ impl PodError {
     /// Whether somebody changed an object meanwhile. That is no failure of the pod's.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Changed(_) => true,
+            Self::Changed(_) | Self::Outdated(_) => true,
             Self::Write(error) => error.is_conflict(),
             _ => false,
         }

@@ -18,7 +18,7 @@ use crate::pod::choose::{Asked, Choice};
 use crate::pod::error::PodError;
 use crate::pod::machine::{self, Machine};
 use crate::pod::object::{self, Owner};
-use crate::pod::step::{Holdings, is_bound_to, keeps};
+use crate::pod::step::{Holdings, is_bound_to, is_of_plain_pod, keeps};
 use crate::pod::want::{Pools, Wanted, together};
 use crate::pod::write::{Piece, Plan};
 use crate::world::State;
@@ -152,7 +152,10 @@ impl Claim<'_> {
         let of_name = state.instances_of(self.key);
         let mut holdings = Holdings::of(self.pod, &of_name);
         match self.account {
-            Account::Workload if keeps(self.pod, &self.context.settings.reading) => {}
+            Account::Workload if keeps(self.pod, &self.context.settings.reading) => {
+                // That of a plain pod of the same name is just being deleted.
+                holdings.kept.retain(|instance| !is_of_plain_pod(instance));
+            }
             Account::Workload | Account::Pod => holdings.kept.clear(),
             Account::Machine(machine) => {
                 let namespace = &self.key.namespace;

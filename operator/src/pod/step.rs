@@ -148,8 +148,10 @@ impl Known<'_> {
         let is_its = |instance: &Arc<IpInstance>| {
             let owner = pod::controller_of(instance.meta());
             let binding = instance.spec.binding.as_ref();
+            // Old objects do not say the UID in their binding.
+            let referred = binding.map(|binding| binding.referred_object.uid.as_str());
             owner.is_some_and(|owner| owner.uid == controller.uid)
-                && binding.is_some_and(|binding| binding.referred_object.uid == controller.uid)
+                && referred.is_some_and(|uid| uid.is_empty() || uid == controller.uid)
         };
         bound
             .iter()
@@ -188,6 +190,11 @@ pub fn is_bound_to(instance: &IpInstance, pod: &Pod) -> bool {
 /// Whether the pod will not need addresses for long.
 pub fn is_leaving(pod: &Pod) -> bool {
     pod.is_terminating() || pod.is_evicted() || pod.is_completed()
+}
+
+/// Whether the address ends with the pod that it was made for.
+pub fn is_of_plain_pod(instance: &IpInstance) -> bool {
+    owner_kind(instance) == "Pod"
 }
 
 /// Kind of the owner of an address. The garbage collector takes the reference from what it orphans.

@@ -236,3 +236,34 @@ async fn a_stateful_pod_that_goes_while_its_write_is_in_doubt_leaves_the_address
     assert_eq!(instances(&server), ["10-0-0-1"]);
     assert_eq!(pods_of_addresses(&server), [json!("two")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_pod_has_taken_up_meanwhile_is_not_released() {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    stateful("web-0", "IPv4").uid("one").put(&server);
+    bound(&cluster, 1).await;
+    delete(&server, "web-0");
+    cluster.rest().await;
+
+    // The news of it comes late.
+    let mut taken = object(&server, "10-0-0-1");
+    taken["metadata"]["labels"]["networking.alibaba.com/pod"] = json!("heir-0");
+    taken["spec"]["binding"] = json!({"referredObject": {"kind": "StatefulSet", "name": "heir", "uid": "uid-heir"},
+        "podName": "heir-0", "podUID": "uid-heir-0", "nodeName": "n"});
+    let taken: hybridnet_api::IpInstance = serde_json::from_value(taken).unwrap();
+    server.put_unheard(&taken);
+    let renewed = stateful("web-0", "IPv4").uid("two");
+    renewed.key(annotation::IP_RETAIN, "false").put(&server);
+    cluster.rest().await;
+
+    assert_eq!(
+        object(&server, "10-0-0-1")["spec"]["binding"]["podName"],
+        json!("heir-0")
+    );
+    assert_eq!(events_of(&cluster, "IPReleaseSucceed"), Vec::<String>::new());
+
+    server.put(&taken);
+    bound(&cluster, 2).await;
+    assert_eq!(pods_of_addresses(&server), [json!("uid-heir-0"), json!("two")]);
+}

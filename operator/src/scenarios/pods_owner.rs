@@ -167,3 +167,19 @@ async fn a_pod_that_is_not_selected_any_more_is_let_go() {
         json!("")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stateful_pod_takes_nothing_up_from_a_plain_one_of_its_name() {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    asking("web-0").overlay("IPv4").uid("plain").put(&server);
+    bound(&cluster, 1).await;
+
+    server.remove(&format!("{PODS}/web-0"));
+    stateful("web-0", "IPv4").uid("stateful").put(&server);
+    bound(&cluster, 1).await;
+
+    assert_eq!(instances(&server), ["10-0-0-2"]);
+    let owner = ("uid-web".to_owned(), "uid-web".to_owned());
+    assert_eq!(owner_of(&server, "10-0-0-2"), owner);
+}

@@ -319,3 +319,30 @@ async fn of_an_address_and_a_left_over_the_one_that_the_pool_names_stays() {
         json!("again")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_just_being_released_is_waited_for() {
+    let server = server();
+    let dying = instance("ns", "10.0.0.7")
+        .in_subnet("s4", "net")
+        .finalizer("theirs");
+    server.put(&dying.terminating().build());
+    let cluster = at_rest(&server).await;
+
+    pooled("web-0", "one", "10.0.0.7").put(&server);
+    cluster.rest().await;
+    let told = events_of(&cluster, "IPAllocationFail");
+    assert!(
+        told.len() == 1 && told[0].contains("10.0.0.7 is just being released"),
+        "{told:?}"
+    );
+    let gone = tokio::time::Instant::now();
+    server.remove(&format!("{OBJECTS}/10-0-0-7"));
+
+    let is_bound = |state: &mut crate::world::State| {
+        let mut objects = state.ip_instances.iter();
+        objects.any(|object| !object.spec.is_reserved())
+    };
+    cluster.until("the address", is_bound).await;
+    assert!(gone.elapsed() < std::time::Duration::from_secs(1));
+}
