@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::warn;
 
-use crate::collector::finding::{Finding, Kind, findings};
+use crate::collector::finding::{Finding, Kind};
 use crate::collector::sightings::Sightings;
 use crate::collector::snapshot::Snapshot;
 use crate::context::Context;
@@ -31,6 +31,7 @@ use crate::events::source;
 use crate::workload::{Workload, WorkloadRef};
 
 pub mod finding;
+pub mod look;
 mod repair;
 pub mod sightings;
 pub mod snapshot;
@@ -85,9 +86,9 @@ impl Collector {
     /// Looks once, and repairs what has been out of place for long enough.
     pub async fn look(&mut self) {
         let world = Snapshot::of(&self.context.world);
-        let owners = self.read(finding::owners(&world)).await;
+        let owners = self.read(look::owners(&world)).await;
         self.tell(&owners);
-        let found = findings(&world, &owners, (self.clock)());
+        let found = look::findings(&world, &owners, (self.clock)());
         for kind in Kind::ALL {
             let number = found.iter().filter(|finding| finding.kind == kind).count();
             self.context.metrics.leaks.set_found(kind.as_str(), number);

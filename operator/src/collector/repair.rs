@@ -9,7 +9,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use tracing::info;
 
-use crate::collector::finding::{Finding, Kind, Repair, Subject, idle};
+use crate::collector::finding::{Finding, Kind, Repair, Subject};
+use crate::collector::look::idle;
 use crate::context::{Context, WriteError, with_finalizer};
 use crate::ip_instance;
 use crate::pod::retain;

@@ -2,6 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::fixtures::{Made, instance, pod};
+use crate::world::store::Key;
 
 const TTL: Duration = Duration::from_mins(30);
 
