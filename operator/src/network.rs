@@ -173,7 +173,7 @@ impl Seen {
         let mut nodes: Vec<_> = nodes
             .filter(|node| present(&node.metadata) && topology.carries(&network, node))
             .collect();
-        nodes.sort_by_key(|node| node.name_any());
+        nodes.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
         let subnets = state.subnets.iter();
         let mut subnets: Vec<_> = subnets
             .filter(|subnet| present(&subnet.metadata) && subnet.spec.network == key.name)

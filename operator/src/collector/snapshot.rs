@@ -10,8 +10,8 @@ use crate::world::addresses::unrecorded::Unrecorded;
 use crate::world::pod::Pod;
 use crate::world::store::Key;
 
-/// The world at one moment. Objects are shared with it, so taking one is a matter of milliseconds in a
-/// cluster of a hundred thousand pods.
+/// The world within some milliseconds. Objects are shared with it, so a cluster of a hundred thousand pods costs
+/// no more than that, and little memory.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// All addresses.
@@ -27,16 +27,12 @@ pub struct Snapshot {
 impl Snapshot {
     /// Of now.
     pub fn of(world: &World) -> Self {
-        // Pods come second: one that came between has no address in what was taken first.
-        let (instances, unrecorded) = world.with(|state| {
-            let instances: Vec<_> = state.ip_instances.iter().cloned().collect();
-            (instances, state.addresses.unrecorded())
-        });
-        let (pods, nodes) = world.with(|state| {
-            let pods: Vec<_> = state.pods.iter().cloned().collect();
-            let nodes = state.nodes.keys().map(|key| key.name.clone());
-            (pods, nodes.collect())
-        });
+        // One after the other, so that nobody waits long. Pods come last: one that came between has no address
+        // in what was taken first.
+        let unrecorded = world.with(|state| state.addresses.unrecorded());
+        let instances = world.with(|state| state.ip_instances.iter().cloned().collect());
+        let nodes = world.with(|state| state.nodes.keys().map(|key| key.name.clone()).collect());
+        let pods: Vec<_> = world.with(|state| state.pods.iter().cloned().collect());
         Self {
             instances,
             pods: pods.into_iter().map(|pod| (Key::of(pod.as_ref()), pod)).collect(),
