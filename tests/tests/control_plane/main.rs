@@ -1,9 +1,37 @@
 //! Manager and webhook against a real API server and etcd: no kubelet, no scheduler, pods bound by hand.
-//! All tests share the control plane, one at a time, each with networks of its own.
+//!
+//! ```text
+//! on_the_control_plane  manager and webhook, defaults Overlay and DualStack: rules_*, and what needs both
+//! on_the_fixture        a manager alone, in the fixture of the control-plane spec's section 6
+//! stage, objects        a namespace of a test's own, and what users, kubelets and controllers do in it
+//! ```
+//! The tests of each share one control plane, one at a time, each with networks and namespaces of its own.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a field that JSON lacks is null, and a test may fail by a panic"
+)]
 
 mod allocation;
+mod bad_objects;
+mod crds;
+mod faults;
+mod fixture;
+mod namespaces;
+mod objects;
 mod overlaps;
+mod plain;
+mod pools;
 mod restarts;
+mod retention;
+mod rules_networks;
+mod rules_pods;
+mod rules_subnets;
+mod stage;
+mod stateful;
+mod status;
+mod two_managers;
+mod vm;
 
 use std::time::Duration;
 
@@ -105,4 +133,23 @@ async fn overlay(cluster: &Cluster, name: &str, v4: &str, v6: &str) -> Result<St
     )
     .await?;
     Ok(format!("{four}/{six}"))
+}
+
+const VALIDATION: &str = "validatingwebhookconfiguration/hybridnet-validating-webhook";
+
+/// Does something while nobody judges Networks and Subnets. The API server may go on asking for a moment after the
+/// configuration is gone.
+async fn past_the_validating_webhook(
+    cluster: &Cluster,
+    work: impl AsyncFnOnce() -> Result<()>,
+) -> Result<()> {
+    let saved = cluster.kubectl(["get", VALIDATION, "-o", "json"]).await?;
+    cluster.kubectl(["delete", VALIDATION]).await?;
+    let outcome = work().await;
+    let mut restored: serde_json::Value = serde_json::from_str(&saved)?;
+    restored["metadata"] = serde_json::json!({
+        "name": "hybridnet-validating-webhook", "annotations": restored["metadata"]["annotations"]});
+    cluster.apply(&restored.to_string()).await?;
+    cluster.webhook_answers().await?;
+    outcome
 }

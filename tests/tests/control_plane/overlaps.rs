@@ -6,7 +6,7 @@ use anyhow::Result;
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::wait::until;
 
-use crate::{OVERLAY, on_the_control_plane, subnet};
+use crate::{OVERLAY, on_the_control_plane, past_the_validating_webhook, subnet};
 
 #[test]
 fn a_subnet_that_overlaps_another_is_refused_with_both_names() {
@@ -115,30 +115,23 @@ fn of_two_overlapping_subnets_made_at_the_same_moment_only_one_is_used() {
 fn of_two_overlapping_subnets_that_slipped_past_the_webhook_one_says_why_it_is_not_used() {
     on_the_control_plane("slipped", async |cluster| {
         cluster.apply(OVERLAY).await?;
-        let configuration = "validatingwebhookconfiguration/hybridnet-validating-webhook";
-        let saved = cluster.kubectl(["get", configuration, "-o", "json"]).await?;
-        cluster.kubectl(["delete", configuration]).await?;
-
-        for (name, version, first, second) in [
-            ("four", "4", "10.30.0.0/24", "10.30.0.128/25"),
-            ("six", "6", "fd00:30::/112", "fd00:30::/120"),
-        ] {
-            let (one, two) = (format!("{name}-a"), format!("{name}-b"));
-            // The API server may go on asking for a moment after the configuration is gone.
-            until("both made", Duration::from_secs(20), async || {
-                cluster.apply(&subnet(&one, version, first)).await?;
-                cluster.apply(&subnet(&two, version, second)).await?;
-                Ok(Ok(()))
-            })
-            .await?;
-            one_is_marked(cluster, &one, &two).await?;
-            cluster.kubectl(["delete", "subnet", &one, &two]).await?;
-        }
-
-        let mut restored: serde_json::Value = serde_json::from_str(&saved)?;
-        restored["metadata"] = serde_json::json!({
-            "name": "hybridnet-validating-webhook", "annotations": restored["metadata"]["annotations"]});
-        cluster.apply(&restored.to_string()).await?;
-        cluster.webhook_answers().await
+        past_the_validating_webhook(cluster, async || {
+            for (name, version, first, second) in [
+                ("four", "4", "10.30.0.0/24", "10.30.0.128/25"),
+                ("six", "6", "fd00:30::/112", "fd00:30::/120"),
+            ] {
+                let (one, two) = (format!("{name}-a"), format!("{name}-b"));
+                until("both made", Duration::from_secs(20), async || {
+                    cluster.apply(&subnet(&one, version, first)).await?;
+                    cluster.apply(&subnet(&two, version, second)).await?;
+                    Ok(Ok(()))
+                })
+                .await?;
+                one_is_marked(cluster, &one, &two).await?;
+                cluster.kubectl(["delete", "subnet", &one, &two]).await?;
+            }
+            Ok(())
+        })
+        .await
     });
 }
