@@ -351,3 +351,26 @@ fn new_mac(is_taken: impl Fn(&str) -> bool) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Scenario 24: a MAC that is made up.
+    #[test]
+    fn a_mac_that_the_network_knows_is_drawn_again() {
+        let drawn = RefCell::new(vec![]);
+        let is_taken = |mac: &str| {
+            drawn.borrow_mut().push(mac.to_owned());
+            drawn.borrow().len() < 4
+        };
+
+        let mac = new_mac(is_taken);
+
+        assert_eq!(drawn.borrow().len(), 4);
+        assert_eq!(drawn.borrow().last(), Some(&mac));
+        assert!(mac.starts_with("02:12:34:"), "{mac}");
+    }
+}

@@ -122,7 +122,9 @@ impl Known<'_> {
             if pod::is_stateful(meta, self.settings) {
                 return Class::Stateful;
             }
-            if machines && instance_of(meta).is_some() {
+            // An instance of no machine leaves the addresses to its pods.
+            let own = bound.iter().all(|instance| is_of_plain_pod(instance));
+            if machines && instance_of(meta).is_some() && !own {
                 return Class::Machine;
             }
         } else if owners().any(is_stateful) {

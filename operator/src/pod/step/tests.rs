@@ -234,5 +234,6 @@ fn addresses_of_a_virtual_machine_are_left_to_it_when_nothing_runs_any_more() {
         step_with(&settings, instance.clone().container(true), objects),
         Step::Nothing
     );
-    assert_eq!(step_with(&settings, instance, &[]), Step::LetGo);
+    assert_eq!(step_with(&settings, instance.clone(), &[]), Step::LetGo);
+    assert_eq!(step_with(&settings, instance, &[bound()]), Step::LetGo);
 }
