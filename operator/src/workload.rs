@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hybridnet_api::IpInstance;
 use hybridnet_api::pod::controller_of;
+use hybridnet_service::kubevirt::is_name;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::DynamicObject;
@@ -86,6 +87,12 @@ impl WorkloadRef {
             uid: Some(self.uid.clone()),
             ..ObjectReference::default()
         }
+    }
+
+    /// Nobody checks what an owner reference says, and here it becomes a part of a path.
+    fn can_be(&self) -> bool {
+        let is_kind = !self.kind.is_empty() && self.kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_kind && self.api_version.splitn(2, '/').all(is_name) && is_name(&self.name)
     }
 
     fn gvk(&self) -> GroupVersionKind {
@@ -180,6 +187,12 @@ impl Workloads {
     }
 
     async fn read(&self, of: &WorkloadRef) -> Result<Workload, String> {
+        if !of.can_be() {
+            return Err(format!(
+                "{of} of {:?} is not the name of an object: correct the owner reference",
+                of.api_version
+            ));
+        }
         let served = self.served(&of.gvk()).await?;
         let api = served.api(self.client.0.clone(), &of.namespace);
         match api.get(&of.name).await {

@@ -54,7 +54,8 @@ async fn read(
     Ok(found.map(|object| object.metadata))
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether an object can have the name: then it can be asked for, and nothing else is.
+pub fn is_name(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     !text.is_empty() && text.bytes().all(inner) && !text.starts_with('.')
 }

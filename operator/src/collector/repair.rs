@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hybridnet_api::names::{finalizer, reason};
 use hybridnet_api::{IpInstance, Subnet};
+use hybridnet_service::kubevirt::is_name;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use tracing::info;
@@ -175,6 +176,10 @@ async fn free(context: &Context, finding: &Finding, lost: &Unrecorded) -> Result
 
 /// One object as the API has it.
 async fn get<K: Watched>(api: Api<K>, key: &Key) -> Result<Option<K>, WriteError> {
+    // Names of pods and nodes come out of objects that anybody may have written.
+    if !is_name(&key.name) {
+        return Ok(None);
+    }
     api.get_opt(&key.name)
         .await
         .map_err(|error| WriteError::new::<K>("get", key, error))

@@ -207,6 +207,21 @@ async fn an_address_that_memory_alone_holds_is_free_again_and_goes_to_the_pod_th
     assert!(said.len() == 1 && said[0].contains("10.0.0.5"), "{said:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_name_that_no_pod_can_have_leads_nowhere() {
+    let server = server();
+    let mut object = stray("10.0.0.7");
+    object.spec.binding.as_mut().unwrap().pod_name = "../../../../api/v1/nodes/n".to_owned();
+    server.put(&object);
+    let cluster = quiet(&server).await;
+
+    look_until_due(&cluster).await;
+
+    assert_eq!(instances(&server), Vec::<String>::new());
+    let asked = cluster.api.requests();
+    assert!(!asked.iter().any(|request| request.contains("..")), "{asked:?}");
+}
+
 /// Scenario 85: restart, nothing is written.
 #[tokio::test(start_paused = true)]
 async fn in_a_world_in_order_nothing_is_written_however_often_one_looks() {

@@ -141,6 +141,39 @@ async fn a_reference_of_an_old_version_finds_the_kind_at_the_version_that_is_ser
     assert!(found.is("u"), "{found:?} {:?}", api.requests());
 }
 
+#[tokio::test]
+async fn a_reference_that_would_lead_elsewhere_is_not_followed() {
+    let (api, workloads) = resolver(|seen| panic!("{}", seen.path));
+    let name = |name: &str| WorkloadRef {
+        name: name.to_owned(),
+        ..web()
+    };
+    let version = |version: &str| WorkloadRef {
+        api_version: version.to_owned(),
+        ..web()
+    };
+
+    for of in [
+        name(""),
+        name(".."),
+        name("../../secrets/x"),
+        name("web?watch=true"),
+        name("web%2f"),
+        name("a b"),
+        version(""),
+        version("apps/v1/namespaces"),
+        version("../v1"),
+        version("apps/"),
+    ] {
+        let found = workloads.resolve_now(&of).await;
+        assert!(
+            matches!(&found, Workload::Unknown { why } if why.contains("owner reference")),
+            "{found:?}"
+        );
+    }
+    assert_eq!(api.requests(), Vec::<String>::new());
+}
+
 #[test]
 fn the_owner_of_an_address_is_its_controller_else_what_its_binding_refers_to() {
     use crate::fixtures::{instance, pod};
