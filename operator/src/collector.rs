@@ -39,6 +39,9 @@ pub mod snapshot;
 /// Requests at once: a look must not stand in the way of pods that wait for addresses.
 const AT_ONCE: usize = 8;
 
+/// However short a period of grace is asked for: a write without an answer must have ended by then.
+const LEAST_GRACE: Duration = Duration::from_secs(15);
+
 /// What time it is; the time that objects carry.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -53,14 +56,14 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Acts on what has been out of place for `grace`.
+    /// Acts on what has been out of place for `grace`, and for some seconds at least.
     pub fn new(context: &Context, grace: Duration, clock: Clock) -> Self {
         Self {
             context: Context {
                 announcer: context.announcer.of(source::COLLECTOR),
                 ..context.clone()
             },
-            grace,
+            grace: grace.max(LEAST_GRACE),
             clock,
             sightings: Sightings::default(),
             said: BTreeMap::new(),

@@ -256,6 +256,23 @@ async fn a_new_leader_begins_the_period_of_grace_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_taken_back_at_first_sight_whatever_the_flags_say() {
+    let server = server();
+    server.put(&stray("10.0.0.7"));
+    let cluster = Cluster::start(
+        server.clone(),
+        &["--collector-interval=1s", "--collector-grace=0"],
+    );
+
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(instances(&server), ["10-0-0-7"]);
+
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(instances(&server), Vec::<String>::new());
+    drop(cluster);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_manager_looks_by_itself_and_a_failed_repair_is_tried_again() {
     let server = server();
     server.put(&stray("10.0.0.7"));
