@@ -358,7 +358,6 @@ mod tests {
 
     use super::*;
 
-    /// Scenario 24: a MAC that is made up.
     #[test]
     fn a_mac_that_the_network_knows_is_drawn_again() {
         let drawn = RefCell::new(vec![]);
