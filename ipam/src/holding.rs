@@ -220,6 +220,12 @@ impl Holding {
         names
     }
 
+    /// Whether an object that exists says that it has the address, of this subnet.
+    pub(crate) fn is_recorded_in(&self, subnet: &str) -> bool {
+        let mut all = self.entries.iter();
+        all.any(|entry| entry.recorded && entry.subnet == subnet)
+    }
+
     pub(crate) fn is_free(&self) -> bool {
         self.entries.is_empty() && self.claim.is_none()
     }

@@ -122,6 +122,13 @@ impl Ipam {
         self.networks.get(network)?.subnet_usage(subnet)
     }
 
+    /// Addresses in use whose objects name this subnet, and which its range does not have (any more): they stay
+    /// their owners', and nobody else gets them.
+    pub fn left_behind(&self, network: &str, subnet: &str) -> Vec<IpAddr> {
+        let known = self.networks.get(network);
+        known.map(|known| known.left_behind(subnet)).unwrap_or_default()
+    }
+
     pub(crate) fn loaded(&self, name: &str) -> Result<&Network, Error> {
         let network = self.networks.get(name).filter(|network| network.loaded);
         network.ok_or_else(|| Error::NetworkNotFound {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 
-use hybridnet_api::address::{Family, number, object_name};
+use hybridnet_api::address::{Family, Interval, gaps, number, object_name};
 use hybridnet_api::allowance::allows;
 
 use crate::cursor::Cursor;
@@ -225,6 +225,22 @@ impl Network {
                 subnet.pool.take(number(ip));
             }
         }
+    }
+
+    /// Addresses in use whose objects name this subnet, and which its range does not have (any more), in order.
+    /// Only its gaps are searched, so a range without any costs nothing, however full it is.
+    pub(crate) fn left_behind(&self, name: &str) -> Vec<IpAddr> {
+        let Some(subnet) = self.subnets.get(name) else {
+            return Vec::new();
+        };
+        let family = subnet.range.family();
+        let whole = Interval::of(subnet.range.network);
+        let bounds = gaps(whole, subnet.range.claimed().iter()).into_iter();
+        let bounds = bounds.filter_map(|gap| family.address(gap.first()).zip(family.address(gap.last())));
+        let held = bounds.flat_map(|(first, last)| self.held.range(first..=last));
+        held.filter(|(_, holding)| holding.is_recorded_in(name))
+            .map(|(ip, _)| *ip)
+            .collect()
     }
 
     pub(crate) fn subnet_usage(&self, name: &str) -> Option<SubnetUsage> {

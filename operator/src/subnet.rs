@@ -4,6 +4,7 @@
 //! it. Writes the status when it differs.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hybridnet_api::names::{finalizer, reason};
@@ -38,6 +39,8 @@ struct Seen {
     subnet: Arc<Subnet>,
     usage: SubnetUsage,
     refusal: Option<Refusal>,
+    /// Addresses in use that the range does not have any more.
+    left_behind: Vec<IpAddr>,
 }
 
 impl Subnets {
@@ -146,6 +149,7 @@ impl Seen {
         Some(Self {
             usage: state.addresses.subnet_usage(&subnet.spec.network, &key.name),
             refusal: state.addresses.refusal(&key.name).cloned(),
+            left_behind: state.addresses.left_behind(&subnet.spec.network, &key.name),
             subnet,
         })
     }
@@ -183,14 +187,39 @@ fn findings(seen: &Seen) -> Vec<Finding> {
             reason,
             message: message.clone(),
         },
-        Finding {
-            type_: CONFLICT,
-            holds: conflict,
-            reason: if conflict { reason } else { "None" },
-            message: if conflict { message } else { String::new() },
+        if conflict {
+            Finding {
+                type_: CONFLICT,
+                holds: true,
+                reason,
+                message,
+            }
+        } else {
+            left_behind(&seen.left_behind)
         },
         exhausted(seen),
     ]
+}
+
+/// The webhook lets no range shrink under an address in use; one that did so all the same is used on.
+fn left_behind(addresses: &[IpAddr]) -> Finding {
+    let (reason, message) = match addresses {
+        [] => ("None", String::new()),
+        [first, ..] => (
+            "AddressesLeftBehind",
+            format!(
+                "addresses in use are not in the range: {} of them, {first} the first; they stay their pods' own: \
+                 extend the range, or delete those pods",
+                addresses.len()
+            ),
+        ),
+    };
+    Finding {
+        type_: CONFLICT,
+        holds: !addresses.is_empty(),
+        reason,
+        message,
+    }
 }
 
 /// A Subnet that is not used promises nothing, so it lacks nothing.

@@ -1,6 +1,6 @@
 //! Objects that come late, change, contradict each other, or go while addresses are in use.
 
-use hybridnet_ipam::{Adoption, Conflict, Families, Release, Standing, State};
+use hybridnet_ipam::{Adoption, Conflict, Families, Record, Release, Standing, State};
 
 use crate::fixtures::{Cluster, NETWORK, ip, record, subnet};
 
@@ -39,6 +39,39 @@ fn a_changed_range_keeps_what_is_in_use_inside_and_outside() {
     // Then all are still held.
     assert_eq!(cluster.counts("s"), (254, 4, 250));
     assert_eq!(cluster.ipam.holders(NETWORK, ip("10.0.0.1")).len(), 1);
+}
+
+#[test]
+fn addresses_that_a_range_does_not_have_any_more_are_told() {
+    // Given addresses of two subnets of one CIDR, the last of them excluded later.
+    let low = subnet("low", "10.0.0.0/24").between("10.0.0.1", "10.0.0.9");
+    let high = subnet("s", "10.0.0.0/24").between("10.0.0.10", "10.0.0.30");
+    let mut cluster = Cluster::with(&[low.clone(), high.clone()]);
+    for address in ["10.0.0.10", "10.0.0.20", "10.0.0.30"] {
+        cluster.ipam.adopt(Record {
+            subnet: "s".to_owned(),
+            ..record("ns/p", address, State::Allocated)
+        });
+    }
+    cluster.v4();
+    assert_eq!(
+        cluster.ipam.left_behind(NETWORK, "s"),
+        [] as [std::net::IpAddr; 0]
+    );
+
+    // When the range shrinks at both ends.
+    let narrow = high.between("10.0.0.11", "10.0.0.29");
+    assert!(cluster.refresh(&[low, narrow]).is_empty());
+
+    // Then its own are told, and not the neighbour's.
+    assert_eq!(
+        cluster.ipam.left_behind(NETWORK, "s"),
+        [ip("10.0.0.10"), ip("10.0.0.30")]
+    );
+    assert_eq!(
+        cluster.ipam.left_behind(NETWORK, "low"),
+        [] as [std::net::IpAddr; 0]
+    );
 }
 
 #[test]

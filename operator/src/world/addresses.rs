@@ -172,6 +172,11 @@ impl Addresses {
         self.ipam.subnet_usage(network, subnet).unwrap_or_default()
     }
 
+    /// Addresses in use of a Subnet that its range does not have any more.
+    pub fn left_behind(&self, network: &str, subnet: &str) -> Vec<IpAddr> {
+        self.ipam.left_behind(network, subnet)
+    }
+
     /// Why a Subnet is not used; nothing when it is.
     pub fn refusal(&self, subnet: &str) -> Option<&Refusal> {
         self.refused.get(subnet)
