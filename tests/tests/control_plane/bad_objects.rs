@@ -188,6 +188,8 @@ fn an_address_that_a_shrinking_range_leaves_behind_stays_its_own_and_comes_back_
             .await?;
         let counted = |found: &Value| found["status"]["total"] == 155 && found["status"]["used"] == 0;
         stage.is(SUBNET, "shrunk", "counted anew", counted).await?;
+        let told = stage.condition(SUBNET, "shrunk", "Conflict", "True").await?;
+        assert!(told.contains("10.44.0.2"), "{told}");
         let next = stage.start(pod("next").on("shrunk"), 1).await?;
         assert_eq!(ip(&next[0]), "10.44.0.100/24");
         stage.bound("used", 1).await?;
@@ -195,6 +197,7 @@ fn an_address_that_a_shrinking_range_leaves_behind_stays_its_own_and_comes_back_
         stage.change(SUBNET, "shrunk", patch).await?;
         let counted = |found: &Value| found["status"]["total"] == 253 && found["status"]["used"] == 2;
         stage.is(SUBNET, "shrunk", "counted with both", counted).await?;
+        stage.condition(SUBNET, "shrunk", "Conflict", "False").await?;
         stage.clear(&["used", "next"]).await
     });
 }

@@ -24,6 +24,7 @@ mod plain;
 mod pools;
 mod restarts;
 mod retention;
+mod rules_held;
 mod rules_networks;
 mod rules_pods;
 mod rules_subnets;
