@@ -229,6 +229,8 @@ impl Flags {
         }
         Ok(Settings {
             prefer_vxlan: self.prefer_vxlan_interfaces.0.clone(),
+            prefer_vlan: self.vlan_interfaces().to_vec(),
+            lend_addresses: self.enable_vlan_arp_enhancement,
             vtep_cidrs: self.vtep_address_cidrs.0.clone(),
             extra_local_cidrs: self.extra_node_local_vxlan_ip_cidrs.0.clone(),
             tables: TableNumbers {
@@ -248,6 +250,15 @@ impl Flags {
         })
     }
 
+    /// Links for underlay networks; the older flag counts where the newer one is silent.
+    fn vlan_interfaces(&self) -> &[String] {
+        if self.prefer_vlan_interfaces.0.is_empty() {
+            &self.prefer_interfaces.0
+        } else {
+            &self.prefer_vlan_interfaces.0
+        }
+    }
+
     /// How pods are read; the manager and the webhook are told the same.
     pub fn pod_settings(&self) -> Result<settings::Settings, FlagError> {
         let wrong = |name, error: UnknownWord| FlagError::Word { name, error };
@@ -265,11 +276,6 @@ impl Flags {
     /// Flags that were given and do nothing in this release, for one line in the log.
     pub fn without_effect(&self) -> Vec<&'static str> {
         [
-            ("--prefer-interfaces", !self.prefer_interfaces.0.is_empty()),
-            (
-                "--prefer-vlan-interfaces",
-                !self.prefer_vlan_interfaces.0.is_empty(),
-            ),
             (
                 "--prefer-bgp-interfaces",
                 !self.prefer_bgp_interfaces.0.is_empty(),

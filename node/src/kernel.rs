@@ -264,14 +264,14 @@ fn is_transient(error: &apply::StepError) -> bool {
     }
 }
 
-/// Sysctls of the plan that this kernel does not have; those of a tunnel come with it.
+/// Sysctls of the plan that this kernel does not have; those of our links come with them.
 fn absent(plan: &Plan, state: &State) -> BTreeSet<String> {
     let to_come = |path: &str| {
-        let tunnel = plan
-            .vxlan
-            .iter()
-            .find(|tunnel| path.split('/').any(|part| part == tunnel.name));
-        tunnel.is_some_and(|tunnel| !state.links.contains_key(&tunnel.name))
+        let tunnel = plan.vxlan.iter().map(|tunnel| &tunnel.name);
+        let link = tunnel
+            .chain(plan.segments.keys())
+            .find(|name| path.split('/').any(|part| part == *name));
+        link.is_some_and(|name| !state.links.contains_key(name))
     };
     let wanted = plan
         .sysctls

@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hybridnet_api::NetworkMode;
 use ipnetwork::IpNetwork;
@@ -23,6 +23,8 @@ mod print;
 mod sysctls;
 #[cfg(test)]
 mod tests;
+mod underlay;
+mod uplink;
 mod vtep;
 
 pub use compose::plan;
@@ -38,8 +40,15 @@ pub struct Plan {
     /// Routes of our tables. A table that is absent here is left alone, except that of a `FromSubnet` whose
     /// subnet is gone, that is, not among `subnets`: its rule is removed and the table emptied.
     pub tables: BTreeMap<Table, TableRoutes>,
-    /// The ranges of all subnets of the cluster, also those that could not be planned.
+    /// The ranges that this node has a rule for, also those that could not be planned: of these nothing is removed.
+    /// All subnets of the cluster, but for those of underlay networks that it does not belong to, or no more and
+    /// has no pods of either.
     pub subnets: BTreeSet<IpNetwork>,
+    /// Links to underlay networks, by name: also those without pods, for what is left there of former ones.
+    pub segments: BTreeMap<String, Segment>,
+    /// The addresses that pods of VLANs may have: what the node answers for on links that it shares with others, and
+    /// what these were lent, is ours.
+    pub pod_ranges: Vec<PodRange>,
     /// How the pods of each range are carried, by the range of their subnets. A range that is absent here cannot
     /// have new pods now; a problem says why.
     pub paths: BTreeMap<IpNetwork, Path>,
@@ -138,6 +147,8 @@ pub enum Target {
         name: String,
         /// Whether the route has scope link.
         link_scope: bool,
+        /// Preferred source address, as the kernel's own route to the range has it; `None` leaves what is there.
+        source: Option<IpAddr>,
     },
     /// To a router.
     Gateway {
@@ -148,6 +159,43 @@ pub enum Target {
     },
     /// Back to the next rule (`RTN_THROW`).
     Throw,
+}
+
+/// A link by which this node is on a segment of an underlay network (datapath spec 6.1): the parent link itself for
+/// untagged frames, else an 802.1Q link above it. It is never deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// What a tagged link is made with, and set up again; nothing for a link that is not ours to change.
+    pub vlan: Option<Vlan>,
+    /// Per range, the addresses of its pods here. The link is lent one of them, unless it has an address of its own
+    /// in the range: some switches drop questions from addresses of other ranges (datapath spec 6.4).
+    pub lends: BTreeMap<IpNetwork, BTreeSet<Ipv4Addr>>,
+}
+
+/// An 802.1Q link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vlan {
+    /// Name of the link below.
+    pub parent: String,
+    /// VLAN identifier, 1 to 4094.
+    pub id: u16,
+}
+
+/// The addresses of a subnet without those that no pod has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRange {
+    /// The subnet's range.
+    pub range: IpNetwork,
+    /// Parts of it that pods never have: gateways, machines, other people's addresses.
+    pub excluded: Vec<IpNetwork>,
+}
+
+impl PodRange {
+    /// Whether a pod may have the address.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.range.contains(ip) && !self.excluded.iter().any(|block| block.contains(ip))
+    }
 }
 
 /// How the pods of a subnet are carried on this node: what a CNI ADD goes by. Packets from them are looked up in

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::view::{Address, DefaultRoute, Link, LinkKind, View};
+use crate::view::{Address, DefaultRoute, DirectRoute, Link, LinkKind, View};
 
 /// A node `node1` with the link `eth0`, 192.168.0.1/24 and `fd00:1::1/64`, default routes of both families, and
 /// the overlay network `overlay` with VNI 4.
@@ -64,6 +64,15 @@ impl View {
             source: None,
             from_advertisement: false,
             metric: 0,
+        });
+        self
+    }
+
+    pub(crate) fn direct_route(mut self, link: &str, destination: &str, source: Option<&str>) -> Self {
+        self.machine.direct_routes.push(DirectRoute {
+            link: link.into(),
+            destination: destination.parse().unwrap(),
+            source: source.map(|source| source.parse().unwrap()),
         });
         self
     }
@@ -142,6 +151,7 @@ pub(crate) trait SubnetExt {
     fn range(self, start: &str, end: &str) -> Self;
     fn excluding(self, ips: &[&str]) -> Self;
     fn without_nat(self) -> Self;
+    fn vlan(self, id: i32) -> Self;
 }
 
 impl SubnetExt for Subnet {
@@ -157,6 +167,11 @@ impl SubnetExt for Subnet {
 
     fn excluding(mut self, ips: &[&str]) -> Self {
         self.spec.range.exclude_ips = ips.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    fn vlan(mut self, id: i32) -> Self {
+        self.spec.net_id = Some(id);
         self
     }
 
@@ -204,5 +219,12 @@ pub(crate) fn instance(pod: &str, ip: &str) -> IpInstance {
 
 pub(crate) fn terminating(mut instance: IpInstance) -> IpInstance {
     instance.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    instance
+}
+
+/// As [`instance`], of a network.
+pub(crate) fn instance_of(network: &str, pod: &str, ip: &str) -> IpInstance {
+    let mut instance = instance(pod, ip);
+    instance.spec.network = network.into();
     instance
 }

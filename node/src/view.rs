@@ -37,6 +37,11 @@ pub struct View {
 pub struct Settings {
     /// Names of links for the tunnel, the first that exists wins; empty: the link of the default route.
     pub prefer_vxlan: Vec<String>,
+    /// Names of links for underlay networks, the first that exists wins; empty: the link of the default route.
+    pub prefer_vlan: Vec<String>,
+    /// Whether links of underlay networks that have no address in a subnet are lent one of a pod's, for switches
+    /// that drop questions from other addresses (datapath spec 6.4).
+    pub lend_addresses: bool,
     /// Ranges that the tunnel's outer address may be from.
     pub vtep_cidrs: Vec<IpNetwork>,
     /// Ranges whose addresses on this machine are published as the node's, besides those of the Node object.
@@ -64,6 +69,8 @@ pub struct Machine {
     pub addresses: Vec<Address>,
     /// Default routes of the table `main`, of both families.
     pub default_routes: Vec<DefaultRoute>,
+    /// Routes of the table `main` to neighbours: what the kernel made for addresses, and the like.
+    pub direct_routes: Vec<DirectRoute>,
     /// Whether the kernel has IPv6 and nobody switched it off (datapath spec 3.4).
     pub ipv6_usable: bool,
 }
@@ -93,12 +100,21 @@ pub enum LinkKind {
     /// A tunnel (RFC 7348).
     Vxlan,
     /// An 802.1Q link.
-    Vlan,
+    Vlan(Tag),
     /// The loopback link.
     Loopback,
     /// Anything else.
     #[default]
     Other,
+}
+
+/// What an 802.1Q link puts on its frames, and by which link they leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// VLAN identifier.
+    pub id: u16,
+    /// Number of the link below.
+    pub parent: u32,
 }
 
 /// An address of a link.
@@ -133,10 +149,23 @@ pub struct DefaultRoute {
     pub metric: u32,
 }
 
+/// A way to neighbours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectRoute {
+    /// Name of the link.
+    pub link: String,
+    /// Who is there.
+    pub destination: IpNetwork,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             prefer_vxlan: vec![],
+            prefer_vlan: vec![],
+            lend_addresses: true,
             vtep_cidrs: everything(),
             extra_local_cidrs: vec![],
             tables: TableNumbers::default(),
@@ -168,15 +197,17 @@ impl Link {
     /// Whether the link belongs to a container: a pod's veth or something of another runtime. All others are
     /// the host's own (datapath spec 2.7).
     pub fn is_of_container(&self) -> bool {
-        const BEGINNINGS: [&str; 5] = ["h_", "hybr", "veth", "docker", "kube-"];
-        self.name.ends_with("_h")
-            || BEGINNINGS
-                .iter()
-                .any(|beginning| self.name.starts_with(beginning))
+        is_of_container(&self.name)
     }
 
     /// Whether the link is an overlay tunnel of ours, by its name (datapath spec 5.1).
     pub fn is_overlay(&self) -> bool {
         self.kind == LinkKind::Vxlan && self.name.contains(".vxlan")
     }
+}
+
+/// As [`Link::is_of_container`], by the name alone.
+pub(crate) fn is_of_container(name: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = ["h_", "hybr", "veth", "docker", "kube-"];
+    name.ends_with("_h") || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }

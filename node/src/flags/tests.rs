@@ -71,6 +71,7 @@ fn a_manifest_of_the_original_is_understood() {
 
     let settings = flags.settings().unwrap();
     assert_eq!(settings.prefer_vxlan, ["eth1", "eth0"]);
+    assert_eq!(settings.prefer_vlan, ["eth2"]);
     assert_eq!(
         settings.vtep_cidrs,
         ["10.2.0.0/16".parse().unwrap(), "fd00::/64".parse().unwrap()]
@@ -85,7 +86,18 @@ fn a_manifest_of_the_original_is_understood() {
     assert!(flags.metrics_addr.0.is_empty());
     assert!(flags.feature_gates.multi_cluster);
     assert!(flags.update_ipinstance_status && !flags.check_pod_connectivity_from_host);
-    assert!(flags.without_effect().contains(&"--prefer-interfaces"));
+    assert!(flags.without_effect().contains(&"--prefer-bgp-interfaces"));
+}
+
+#[test]
+fn the_older_flag_names_the_links_of_underlay_networks_where_the_newer_is_silent() {
+    let chosen = |arguments: &[&str]| parse(arguments).unwrap().settings().unwrap().prefer_vlan;
+
+    assert_eq!(chosen(&["--prefer-interfaces=eth1"]), ["eth1"]);
+    assert_eq!(
+        chosen(&["--prefer-interfaces=eth1", "--prefer-vlan-interfaces=eth2"]),
+        ["eth2"]
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use rtnetlink::Handle;
 
-use super::change::{Change, NewTunnel};
+use super::change::{Change, NewTunnel, NewVlan};
 use super::netns::Netns;
 use super::state::{Kind, State};
 use super::{replicate, sysctl};
@@ -41,6 +41,9 @@ pub enum StepError {
     /// A link of another kind has the name.
     #[error("a link of that name exists and is not a VXLAN link: rename or remove it")]
     NameTaken,
+    /// The kernel has no 802.1Q.
+    #[error("this kernel has no 802.1Q: load the module 8021q, or give the Subnet the netID 0")]
+    NoVlans,
     /// The kernel refused.
     #[error(transparent)]
     Refused(#[from] io::Error),
@@ -117,7 +120,9 @@ impl<'a> Worker<'a> {
                 Ok(()) => report.changes.push(change),
                 Err(error) => {
                     let source = explain(&change, error, state);
-                    if let Change::AddTunnel(NewTunnel { name, .. }) = &change {
+                    if let Change::AddTunnel(NewTunnel { name, .. }) | Change::AddVlan(NewVlan { name, .. }) =
+                        &change
+                    {
                         broken.insert(name.clone());
                     }
                     report.errors.push(Failure { change, source });
@@ -158,6 +163,10 @@ impl<'a> Worker<'a> {
                 let parent = self.index(&new.parent).await?;
                 requests::add_tunnel(handle, new, parent).await?;
             }
+            Change::AddVlan(new) => {
+                let parent = self.index(&new.parent).await?;
+                requests::add_vlan(handle, new, parent).await?;
+            }
             Change::DeleteLink { name } => {
                 let index = self.index(name).await?;
                 self.indexes.remove(name);
@@ -175,6 +184,14 @@ impl<'a> Worker<'a> {
             }
             Change::AddAddress { link, ip } => {
                 requests::add_address(handle, self.index(link).await?, *ip).await?;
+            }
+            Change::LendAddress { link, ip } => {
+                let index = self.index(link).await?;
+                requests::lend_address(handle, index, *ip).await?;
+                requests::disown_address(handle, index, *ip).await?;
+            }
+            Change::DisownAddress { link, ip } => {
+                requests::disown_address(handle, self.index(link).await?, *ip).await?;
             }
             Change::DeleteAddress { link, ip } => {
                 requests::delete_address(handle, self.index(link).await?, *ip).await?;
@@ -240,8 +257,15 @@ fn note(change: Change, result: io::Result<()>, report: &mut Report) {
 
 /// The kernel's "file exists" in words that help.
 fn explain(change: &Change, error: StepError, state: &State) -> StepError {
-    let Change::AddTunnel(new) = change else {
-        return error;
+    let new = match (change, &error) {
+        (Change::AddTunnel(new), _) => new,
+        (Change::AddVlan(_), StepError::Refused(refused)) => {
+            return match refused.raw_os_error() {
+                Some(libc::EOPNOTSUPP) => StepError::NoVlans,
+                _ => error,
+            };
+        }
+        _ => return error,
     };
     match error {
         StepError::Refused(error) if error.raw_os_error() == Some(libc::EEXIST) => {

@@ -23,6 +23,8 @@ pub enum Change {
     },
     /// Make the VXLAN link and set it up.
     AddTunnel(NewTunnel),
+    /// Make an 802.1Q link and set it up.
+    AddVlan(NewVlan),
     /// Delete a link.
     DeleteLink {
         /// Its name.
@@ -46,6 +48,20 @@ pub enum Change {
     },
     /// Add an address without a prefix route.
     AddAddress {
+        /// Name of the link.
+        link: String,
+        /// Address and prefix length.
+        ip: IpNetwork,
+    },
+    /// Add an address of scope link without a prefix route, and take it out of the local table.
+    LendAddress {
+        /// Name of the link.
+        link: String,
+        /// Address and prefix length.
+        ip: IpNetwork,
+    },
+    /// Take an address of a link out of the local table.
+    DisownAddress {
         /// Name of the link.
         link: String,
         /// Address and prefix length.
@@ -120,6 +136,17 @@ pub struct NewTunnel {
     pub mtu: u32,
 }
 
+/// An 802.1Q link that does not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVlan {
+    /// Name of the link.
+    pub name: String,
+    /// Name of the link below.
+    pub parent: String,
+    /// VLAN identifier.
+    pub id: u16,
+}
+
 impl LinkChange {
     /// Whether there is anything to do.
     pub fn is_empty(&self) -> bool {
@@ -154,10 +181,13 @@ impl Change {
     pub fn needs_link(&self) -> Option<&str> {
         match self {
             Self::AddTunnel(NewTunnel { parent: name, .. })
+            | Self::AddVlan(NewVlan { parent: name, .. })
             | Self::SetLink(LinkChange { name, .. })
             | Self::SetLocal { name, .. }
             | Self::InstallFilter { link: name }
             | Self::AddAddress { link: name, .. }
+            | Self::LendAddress { link: name, .. }
+            | Self::DisownAddress { link: name, .. }
             | Self::DeleteAddress { link: name, .. }
             | Self::ReplaceForward(Forward { link: name, .. })
             | Self::AppendForward(Forward { link: name, .. })
@@ -197,6 +227,9 @@ impl fmt::Display for Change {
                     "add link {name} vni {vni} port {port} dev {parent} local {local} address {mac} mtu {mtu}"
                 )
             }
+            Self::AddVlan(NewVlan { name, parent, id }) => {
+                write!(f, "add link {name} vlan {id} dev {parent}")
+            }
             Self::DeleteLink { name } => write!(f, "delete link {name}"),
             Self::SetLink(change) => {
                 write!(f, "set link {}", change.name)?;
@@ -211,6 +244,10 @@ impl fmt::Display for Change {
             Self::SetLocal { name, local, .. } => write!(f, "set link {name} local {local}"),
             Self::InstallFilter { link } => write!(f, "add replication filter on {link}"),
             Self::AddAddress { link, ip } => write!(f, "add address {ip} on {link}"),
+            Self::LendAddress { link, ip } => write!(f, "lend address {ip} to {link}"),
+            Self::DisownAddress { link, ip } => {
+                write!(f, "take address {ip} of {link} out of the local table")
+            }
             Self::DeleteAddress { link, ip } => write!(f, "delete address {ip} on {link}"),
             Self::ReplaceForward(entry) => write!(f, "replace forwarding entry {entry}"),
             Self::AppendForward(entry) => write!(f, "append forwarding entry {entry}"),

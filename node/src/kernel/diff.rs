@@ -10,6 +10,7 @@ mod pods;
 mod proxies;
 mod routes;
 mod rules;
+mod segments;
 mod sysctls;
 mod tunnel;
 
@@ -44,12 +45,14 @@ pub fn diff(plan: &Plan, state: &State, removals: Removals) -> Vec<Change> {
         plan,
         state,
         removals,
-        fresh: None,
+        fresh: BTreeSet::new(),
         gone: BTreeSet::new(),
         steps: vec![],
     };
     tunnel::link(&mut work);
+    segments::links(&mut work);
     tunnel::addresses(&mut work);
+    segments::lends(&mut work);
     forwards::diff(&mut work);
     proxies::diff(&mut work);
     pods::diff(&mut work);
@@ -87,8 +90,8 @@ struct Work<'a> {
     plan: &'a Plan,
     state: &'a State,
     removals: Removals,
-    /// Name of the VXLAN link, if this pass makes it: the kernel holds nothing on it yet.
-    fresh: Option<&'a str>,
+    /// Names of the links that this pass makes: the kernel holds nothing on them yet.
+    fresh: BTreeSet<&'a str>,
     /// Links that are deleted before anything else happens, and all that is on them.
     gone: BTreeSet<&'a str>,
     steps: Vec<(Phase, Change)>,
@@ -108,6 +111,6 @@ impl Work<'_> {
 
     /// Whether what the dump says of a link will still hold when steps on it are taken.
     fn holds(&self, link: &str) -> bool {
-        self.fresh != Some(link) && !self.gone.contains(link)
+        !self.fresh.contains(link) && !self.gone.contains(link)
     }
 }

@@ -81,6 +81,7 @@ pub(super) async fn netlink(handle: &Handle) -> Result<State, DumpError> {
     for family in Family::ALL {
         for message in list(handle, "routes", routes(family)).await? {
             if let RouteNetlinkMessage::NewRoute(message) = message {
+                state.owned.extend(parse::owned(&message, &names));
                 state.routes.extend(parse::route(&message, &names, family));
             }
         }

@@ -4,7 +4,7 @@ use ipnetwork::IpNetwork;
 
 use super::names::TABLE_MAIN;
 use super::state::{self, Family, Kind, State, Way};
-use crate::view::{DefaultRoute, Link, LinkKind, Machine};
+use crate::view::{DefaultRoute, DirectRoute, Link, LinkKind, Machine};
 
 /// Reads when this says that IPv6 was switched off; without IPv6 it does not exist.
 pub(super) const IPV6_SWITCH: &str = "net/ipv6/conf/all/disable_ipv6";
@@ -17,6 +17,7 @@ pub(super) fn machine(state: &State) -> Machine {
         links,
         addresses: state.addresses.clone(),
         default_routes: state.routes.iter().filter_map(default_route).collect(),
+        direct_routes: state.routes.iter().filter_map(direct_route).collect(),
         ipv6_usable: state
             .sysctls
             .get(IPV6_SWITCH)
@@ -34,7 +35,7 @@ fn link(name: &str, held: &state::Link) -> Link {
         kind: match held.kind {
             Kind::Loopback => LinkKind::Loopback,
             Kind::Veth => LinkKind::Veth,
-            Kind::Vlan => LinkKind::Vlan,
+            Kind::Vlan(tag) => LinkKind::Vlan(tag),
             Kind::Vxlan(_) => LinkKind::Vxlan,
             Kind::Other => LinkKind::Other,
         },
@@ -59,4 +60,17 @@ fn default_route(held: &state::Route) -> Option<DefaultRoute> {
         from_advertisement: held.advertised,
         metric: held.metric,
     })
+}
+
+fn direct_route(held: &state::Route) -> Option<DirectRoute> {
+    match &held.way {
+        Way::Link {
+            name, gateway: None, ..
+        } if held.table == TABLE_MAIN && held.destination.prefix() > 0 => Some(DirectRoute {
+            link: name.clone(),
+            destination: held.destination,
+            source: held.source,
+        }),
+        _ => None,
+    }
 }

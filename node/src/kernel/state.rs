@@ -2,12 +2,12 @@
 //! [`diff`](super::diff) reads. Links are named, not numbered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 
 use crate::mac::Mac;
-pub use crate::view::Address;
+pub use crate::view::{Address, Tag};
 
 /// The part of this network namespace that plans are about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +20,11 @@ pub struct State {
     pub forwards: BTreeSet<Forward>,
     /// Proxy neighbours (`NTF_PROXY`): link and address.
     pub proxies: BTreeSet<(String, IpAddr)>,
-    /// Routes of the tables that may be ours and default routes of the main table, in the kernel's order.
+    /// Routes of the tables that may be ours, and of the main table default routes and those to neighbours; in the
+    /// kernel's order.
     pub routes: Vec<Route>,
+    /// IPv4 addresses that the local table makes this machine's own, by the link and the address.
+    pub owned: BTreeSet<(String, Ipv4Addr)>,
     /// Policy rules in the order in which the kernel asks them, each family for itself.
     pub rules: Vec<Rule>,
     /// Those that were asked for and exist.
@@ -62,7 +65,7 @@ pub enum Kind {
     /// One end of a pair.
     Veth,
     /// 802.1Q.
-    Vlan,
+    Vlan(Tag),
     /// A tunnel.
     Vxlan(Tunnel),
     /// Anything else.

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use super::networks::{self, Carrier, Ranges};
 use super::overlay::{self, Overlay};
 use super::pods::{self, Pods};
+use super::underlay::{self, Underlay};
 use super::{Plan, sysctls};
 use crate::firewall::Ruleset;
 use crate::mac::Mac;
@@ -24,26 +25,37 @@ pub fn plan(view: &View) -> Plan {
         networks::overlay(view, &mut problems).map(|network| overlay::of(view, &network, &mut problems));
     let pods = pods::of(view, &mut problems);
     let link = overlay.as_ref().and_then(|overlay| overlay.link.clone());
-    let firewall = ruleset(view, &ranges, overlay.as_ref(), &pods);
+    let underlay = underlay::of(view, &ranges, &pods, link.as_deref(), &mut problems);
+    let firewall = ruleset(view, &ranges, overlay.as_ref(), &underlay, &pods);
+    let mut tables = match link.as_deref() {
+        Some(link) => overlay::tables(link, &ranges, view.machine.ipv6_usable),
+        None if networks::none_is_overlay(view) => overlay::no_tables(),
+        None => BTreeMap::new(),
+    };
+    let mut paths = overlay
+        .as_ref()
+        .and_then(|overlay| overlay.vxlan.as_ref())
+        .map(|vxlan| overlay::paths(vxlan, &ranges, view.machine.ipv6_usable))
+        .unwrap_or_default();
+    let mut proxy_neighbours: BTreeMap<_, _> = link
+        .iter()
+        .map(|link| (link.clone(), pods.addresses.clone()))
+        .collect();
+    let sysctls = sysctls::of(view, link.as_deref(), &underlay);
+    let subnets = ranges.known.difference(&underlay.elsewhere).copied().collect();
+    tables.extend(underlay.tables);
+    paths.extend(underlay.paths);
+    proxy_neighbours.extend(underlay.proxies);
     problems.sort_by(|a, b| (&a.about, &a.message).cmp(&(&b.about, &b.message)));
     Plan {
         numbers: view.settings.tables,
-        tables: match link.as_deref() {
-            Some(link) => overlay::tables(link, &ranges, view.machine.ipv6_usable),
-            None if networks::none_is_overlay(view) => overlay::no_tables(),
-            None => BTreeMap::new(),
-        },
-        paths: overlay
-            .as_ref()
-            .and_then(|overlay| overlay.vxlan.as_ref())
-            .map(|vxlan| overlay::paths(vxlan, &ranges, view.machine.ipv6_usable))
-            .unwrap_or_default(),
-        subnets: ranges.known,
-        proxy_neighbours: link
-            .iter()
-            .map(|link| (link.clone(), pods.addresses.clone()))
-            .collect(),
-        sysctls: sysctls::of(view, link.as_deref()),
+        tables,
+        paths,
+        subnets,
+        segments: underlay.segments,
+        pod_ranges: underlay.pod_ranges,
+        proxy_neighbours,
+        sysctls,
         pods: pods.host_ends,
         vxlan: overlay.and_then(|overlay| overlay.vxlan),
         firewall,
@@ -51,7 +63,13 @@ pub fn plan(view: &View) -> Plan {
     }
 }
 
-fn ruleset(view: &View, ranges: &Ranges, overlay: Option<&Overlay>, pods: &Pods) -> Ruleset {
+fn ruleset(
+    view: &View,
+    ranges: &Ranges,
+    overlay: Option<&Overlay>,
+    underlay: &Underlay,
+    pods: &Pods,
+) -> Ruleset {
     let vxlan = overlay.and_then(|overlay| overlay.vxlan.as_ref());
     let planned = vxlan.map(|vxlan| vxlan.addresses.iter().map(IpNetwork::ip).collect());
     let own: BTreeSet<IpAddr> = planned.unwrap_or_else(|| {
@@ -79,9 +97,15 @@ fn ruleset(view: &View, ranges: &Ranges, overlay: Option<&Overlay>, pods: &Pods)
             .collect(),
         own,
         local_pods: pods.addresses.clone(),
-        // No link of this release brings packets in from an underlay network.
-        ..Ruleset::default()
+        local_underlay: guards(underlay),
     }
+}
+
+/// What comes in by any of our segments for any of our underlay ranges is for a pod that is here, or goes round.
+fn guards(underlay: &Underlay) -> BTreeMap<String, BTreeSet<IpNetwork>> {
+    let all: BTreeSet<_> = underlay.here.values().flatten().copied().collect();
+    let links = underlay.here.keys();
+    links.map(|link| (link.clone(), all.clone())).collect()
 }
 
 /// The addresses of a node whose tunnel end is complete (datapath spec 8.2, `HYBR-NODE-IP`).

@@ -21,7 +21,14 @@ pub(super) enum Carrier {
 /// All subnets with one CIDR.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
-    pub carrier: Carrier,
+    pub mode: NetworkMode,
+    /// The subnet that says what the range is.
+    pub subnet: String,
+    /// What the subnet, else its network, says of the VLAN.
+    pub net_id: Option<i32>,
+    pub gateway: Option<String>,
+    /// Whether this node belongs to the network.
+    pub attached: bool,
     /// Overlay only: what leaves the known ranges is masqueraded.
     pub auto_nat: bool,
     /// Parts that no pod has: their packets take the way of any other.
@@ -41,11 +48,27 @@ pub(super) struct Ranges {
     pub known: BTreeSet<IpNetwork>,
 }
 
+impl Range {
+    pub fn carrier(&self) -> Carrier {
+        match self.mode {
+            NetworkMode::Vxlan => Carrier::Overlay,
+            NetworkMode::Vlan | NetworkMode::Bgp | NetworkMode::GlobalBgp => Carrier::Underlay,
+        }
+    }
+}
+
+/// What a subnet has from its network.
+struct Parent {
+    mode: NetworkMode,
+    net_id: Option<i32>,
+    attached: bool,
+}
+
 impl Ranges {
     pub fn carried_by(&self, carrier: Carrier) -> impl Iterator<Item = (IpNetwork, &Range)> {
         self.usable
             .iter()
-            .filter(move |(_, range)| range.carrier == carrier)
+            .filter(move |(_, range)| range.carrier() == carrier)
             .map(|(cidr, range)| (*cidr, range))
     }
 }
@@ -96,12 +119,6 @@ pub(super) fn none_is_overlay(view: &View) -> bool {
 
 /// Networks of this node whose modes are not served yet.
 pub(super) fn not_served(view: &View) -> Vec<Problem> {
-    let here = |network: &&Network| {
-        network
-            .status
-            .as_ref()
-            .is_some_and(|status| status.node_list.contains(&view.node))
-    };
     let problem = |network: &Network| {
         let message = match network.spec.network_mode() {
             Ok(NetworkMode::Vxlan) => return None,
@@ -120,17 +137,24 @@ pub(super) fn not_served(view: &View) -> Vec<Problem> {
     view.networks
         .iter()
         .map(AsRef::as_ref)
-        .filter(here)
+        .filter(|network| is_attached(view, network))
         .filter_map(problem)
         .collect()
 }
 
 /// All ranges. A subnet that cannot be used costs a problem, not the others.
 pub(super) fn ranges(view: &View, problems: &mut Vec<Problem>) -> Ranges {
-    let modes: BTreeMap<_, _> = view
+    let parent = |network: &Network| {
+        Some(Parent {
+            mode: network.spec.network_mode().ok()?,
+            net_id: network.spec.net_id,
+            attached: is_attached(view, network),
+        })
+    };
+    let parents: BTreeMap<_, _> = view
         .networks
         .iter()
-        .filter_map(|network| Some((network.name_any(), network.spec.network_mode().ok()?)))
+        .filter_map(|network| Some((network.name_any(), parent(network)?)))
         .collect();
     let mut by_cidr = BTreeMap::<IpNetwork, Vec<&Subnet>>::new();
     for subnet in &view.subnets {
@@ -145,7 +169,7 @@ pub(super) fn ranges(view: &View, problems: &mut Vec<Problem>) -> Ranges {
     };
     for (cidr, mut subnets) in by_cidr {
         subnets.sort_by_key(|subnet| subnet.name_any());
-        if let Some(range) = range(cidr, &subnets, &modes, problems) {
+        if let Some(range) = range(cidr, &subnets, &parents, problems) {
             ranges.usable.insert(cidr, range);
         }
     }
@@ -156,12 +180,13 @@ pub(super) fn ranges(view: &View, problems: &mut Vec<Problem>) -> Ranges {
 fn range(
     cidr: IpNetwork,
     subnets: &[&Subnet],
-    modes: &BTreeMap<String, NetworkMode>,
+    parents: &BTreeMap<String, Parent>,
     problems: &mut Vec<Problem>,
 ) -> Option<Range> {
-    let mut merged = Vec::<&Subnet>::new();
+    let net_id = |subnet: &Subnet, parent: &Parent| subnet.spec.net_id.or(parent.net_id);
+    let mut merged = Vec::<(&Subnet, &Parent)>::new();
     for subnet in subnets {
-        let Some(mode) = modes.get(&subnet.spec.network) else {
+        let Some(parent) = parents.get(&subnet.spec.network) else {
             let network = &subnet.spec.network;
             problems.push(invalid(
                 subnet,
@@ -170,38 +195,49 @@ fn range(
             continue;
         };
         match merged.first() {
-            Some(first) if modes.get(&first.spec.network) != Some(mode) => {
+            Some((first, of)) if of.mode != parent.mode => {
                 let message = format!(
                     "{cidr} is {}'s already, in a network of another mode",
                     first.name_any()
                 );
                 problems.push(invalid(subnet, message));
             }
-            Some(first) if first.spec.auto_nat_outgoing() != subnet.spec.auto_nat_outgoing() => {
+            Some((first, of))
+                if of.mode == NetworkMode::Vlan && net_id(first, of) != net_id(subnet, parent) =>
+            {
+                let message = format!("netID differs from {}'s, which shares {cidr}", first.name_any());
+                problems.push(invalid(subnet, message));
+            }
+            Some((first, _)) if first.spec.auto_nat_outgoing() != subnet.spec.auto_nat_outgoing() => {
                 let message = format!(
                     "autoNatOutgoing differs from {}'s, which shares {cidr}",
                     first.name_any()
                 );
                 problems.push(invalid(subnet, message));
-                merged.push(subnet);
+                merged.push((subnet, parent));
             }
-            _ => merged.push(subnet),
+            _ => merged.push((subnet, parent)),
         }
     }
-    let first = merged.first()?;
-    let carrier = match modes.get(&first.spec.network)? {
-        NetworkMode::Vxlan => Carrier::Overlay,
-        NetworkMode::Vlan | NetworkMode::Bgp | NetworkMode::GlobalBgp => Carrier::Underlay,
-    };
+    let (first, parent) = merged.first()?;
     // Without its blocks a range still works, but for the addresses that no pod has.
-    let excluded = address::excluded_blocks(merged.iter().map(|subnet| &subnet.spec.range))
+    let excluded = address::excluded_blocks(merged.iter().map(|(subnet, _)| &subnet.spec.range))
         .inspect_err(|error| problems.push(invalid(first, error.to_string())))
         .unwrap_or_default();
     Some(Range {
-        carrier,
+        mode: parent.mode,
+        subnet: first.name_any(),
+        net_id: net_id(first, parent),
+        gateway: first.spec.range.gateway.clone().filter(|text| !text.is_empty()),
+        attached: merged.iter().any(|(_, parent)| parent.attached),
         auto_nat: first.spec.auto_nat_outgoing(),
         excluded,
     })
+}
+
+fn is_attached(view: &View, network: &Network) -> bool {
+    let status = network.status.as_ref();
+    status.is_some_and(|status| status.node_list.contains(&view.node))
 }
 
 fn cidr(subnet: &Subnet) -> Result<IpNetwork, String> {

@@ -56,7 +56,7 @@ fn existing(view: &View, vni: u32) -> Option<String> {
 
 fn vxlan(view: &View, network: &OverlayNetwork, vtep: Vtep, problems: &mut Vec<Problem>) -> Vxlan {
     Vxlan {
-        name: link_name(&vtep.parent, network.vni),
+        name: link_name(&vtep.parent, &format!(".vxlan{}", network.vni)),
         peers: peers(view, &vtep, problems),
         parent: vtep.parent,
         vni: network.vni,
@@ -68,9 +68,8 @@ fn vxlan(view: &View, network: &OverlayNetwork, vtep: Vtep, problems: &mut Vec<P
     }
 }
 
-/// `<parent>.vxlan<VNI>`; of a long parent the beginning, since the rest says what the link is.
-fn link_name(parent: &str, vni: u32) -> String {
-    let ending = format!(".vxlan{vni}");
+/// The name of a link above `parent`; of a long one the beginning, since the ending says what the link is.
+pub(super) fn link_name(parent: &str, ending: &str) -> String {
     let mut room = LONGEST_NAME.saturating_sub(ending.len()).min(parent.len());
     while !parent.is_char_boundary(room) {
         room -= 1;
@@ -200,19 +199,24 @@ fn ranges_by(link: &str, ranges: &[(IpNetwork, &Range)]) -> TableRoutes {
 
 /// `0.0.0.0/0` or `::/0`, as the family of `cidr` has it.
 fn default_by(link: &str, cidr: IpNetwork) -> Route {
-    let unspecified: IpAddr = if cidr.is_ipv4() {
+    route(everything(cidr), by(link))
+}
+
+/// All addresses of a family.
+pub(super) fn everything(of: IpNetwork) -> IpNetwork {
+    let unspecified: IpAddr = if of.is_ipv4() {
         std::net::Ipv4Addr::UNSPECIFIED.into()
     } else {
         std::net::Ipv6Addr::UNSPECIFIED.into()
     };
-    let all = IpNetwork::new(unspecified, 0).expect("0 is a prefix length of both families");
-    route(all, by(link))
+    IpNetwork::new(unspecified, 0).expect("0 is a prefix length of both families")
 }
 
 fn by(link: &str) -> Target {
     Target::Link {
         name: link.to_owned(),
         link_scope: false,
+        source: None,
     }
 }
 

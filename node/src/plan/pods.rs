@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use hybridnet_api::{IpInstance, pod};
+use ipnetwork::IpNetwork;
 use kube::ResourceExt;
 
 use super::{HostEnd, Problem};
@@ -15,6 +16,17 @@ pub(super) struct Pods {
     /// By the name of the link.
     pub host_ends: BTreeMap<String, HostEnd>,
     pub addresses: BTreeSet<IpAddr>,
+    /// Whence each address is.
+    pub origins: BTreeMap<IpAddr, Origin>,
+}
+
+/// What the object of an address says of its network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The range of its subnet.
+    pub range: Option<IpNetwork>,
+    pub network: String,
+    pub net_id: Option<i32>,
 }
 
 /// An address that is bound to a pod of this node.
@@ -45,6 +57,7 @@ pub(super) fn of(view: &View, problems: &mut Vec<Problem>) -> Pods {
             continue;
         }
         pods.addresses.insert(bound.ip);
+        pods.origins.insert(bound.ip, origin(bound.instance));
         if let Some(name) = &bound.host_end {
             pods.host_ends
                 .entry(name.clone())
@@ -65,6 +78,15 @@ impl Bound<'_> {
         self.host_end
             .as_ref()
             .is_some_and(|name| view.machine.link(name).is_some())
+    }
+}
+
+fn origin(instance: &IpInstance) -> Origin {
+    let address = instance.spec.address.ip.parse::<IpNetwork>().ok();
+    Origin {
+        range: address.and_then(|ip| IpNetwork::new(ip.network(), ip.prefix()).ok()),
+        network: instance.spec.network.clone(),
+        net_id: instance.spec.address.net_id,
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
-use super::{Path, Plan, Problem, Route, Sysctl, Table, Target, Vxlan};
+use super::{Path, Plan, Problem, Route, Segment, Sysctl, Table, Target, Vlan, Vxlan};
 
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(vxlan) = &self.vxlan {
             write!(f, "{vxlan}")?;
+        }
+        for (link, segment) in &self.segments {
+            writeln!(f, "segment {link}{segment}")?;
         }
         for (table, content) in &self.tables {
             writeln!(f, "table {table}")?;
@@ -37,6 +40,9 @@ impl Display for Plan {
         writeln!(f, "  nodes {}", words(&rules.nodes))?;
         writeln!(f, "  own {}", words(&rules.own))?;
         writeln!(f, "  local pods {}", words(&rules.local_pods))?;
+        for (link, ranges) in &rules.local_underlay {
+            writeln!(f, "  guarded {link} {}", words(ranges))?;
+        }
         self.problems
             .iter()
             .try_for_each(|problem| writeln!(f, "problem {problem}"))
@@ -86,15 +92,29 @@ impl Display for Route {
         match &self.target {
             Target::Link {
                 name,
-                link_scope: false,
-            } => write!(f, "{destination} dev {name}"),
-            Target::Link {
-                name,
-                link_scope: true,
-            } => write!(f, "{destination} dev {name} scope link"),
+                link_scope,
+                source,
+            } => {
+                write!(f, "{destination} dev {name}")?;
+                if *link_scope {
+                    f.write_str(" scope link")?;
+                }
+                source.map_or(Ok(()), |source| write!(f, " src {source}"))
+            }
             Target::Gateway { via, name } => write!(f, "{destination} via {via} dev {name}"),
             Target::Throw => write!(f, "throw {destination}"),
         }
+    }
+}
+
+impl Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Vlan { parent, id }) = &self.vlan {
+            write!(f, " type vlan id {id} dev {parent}")?;
+        }
+        self.lends
+            .iter()
+            .try_for_each(|(range, pods)| write!(f, " lent one of {range}: {}", words(pods)))
     }
 }
 

@@ -1,21 +1,27 @@
 //! What the kernel must be told besides (datapath spec 3.4, 5.1). What only the first network namespace has
 //! is passed over by the kernel part, elsewhere it is not ours to set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnetwork::IpNetwork;
 
 use super::Sysctl;
+use super::underlay::Underlay;
 use crate::view::{LinkKind, View};
 
 /// All of them, by path.
 #[derive(Debug, Default)]
 pub(super) struct Sysctls(BTreeMap<String, Sysctl>);
 
-pub(super) fn of(view: &View, overlay_link: Option<&str>) -> BTreeMap<String, Sysctl> {
+pub(super) fn of(view: &View, overlay_link: Option<&str>, underlay: &Underlay) -> BTreeMap<String, Sysctl> {
     let mut sysctls = Sysctls::default();
     sysctls.forwarding(view);
     sysctls.thresholds(view);
     if let Some(link) = overlay_link {
         sysctls.overlay(view, link);
+    }
+    for (link, ranges) in &underlay.here {
+        sysctls.segment(link, ranges);
     }
     sysctls.0
 }
@@ -69,6 +75,18 @@ impl Sysctls {
         }
         if view.machine.ipv6_usable {
             self.set(format!("net/ipv6/conf/{link}/accept_ra"), 0);
+            self.set(format!("net/ipv6/conf/{link}/proxy_ndp"), 1);
+        }
+    }
+
+    /// The kernel answers for the neighbours it is told to only where it forwards (datapath spec 6.2).
+    fn segment(&mut self, link: &str, ranges: &BTreeSet<IpNetwork>) {
+        self.set(format!("net/ipv4/conf/{link}/rp_filter"), 0);
+        if ranges.iter().any(IpNetwork::is_ipv4) {
+            self.set(format!("net/ipv4/conf/{link}/forwarding"), 1);
+        }
+        if ranges.iter().any(IpNetwork::is_ipv6) {
+            self.set(format!("net/ipv6/conf/{link}/forwarding"), 1);
             self.set(format!("net/ipv6/conf/{link}/proxy_ndp"), 1);
         }
     }

@@ -74,7 +74,7 @@ fn without_nat() -> View {
     world()
         .network(underlay("vlan", "VLAN"))
         .subnet(subnet("a", "overlay", "100.64.0.0/16").without_nat())
-        .subnet(subnet("v", "vlan", "10.0.0.0/24").gateway("10.0.0.1"))
+        .subnet(subnet("v", "vlan", "10.0.0.0/24").gateway("10.0.0.1").vlan(0))
 }
 
 fn with_underlay() -> View {
@@ -87,9 +87,10 @@ fn with_underlay() -> View {
         .subnet(
             subnet("v", "vlan", "10.0.0.0/24")
                 .gateway("10.0.0.1")
-                .range("10.0.0.100", "10.0.0.200"),
+                .range("10.0.0.100", "10.0.0.200")
+                .vlan(0),
         )
-        .subnet(subnet("v6", "vlan", "fd00:10::/64").gateway("fd00:10::1"))
+        .subnet(subnet("v6", "vlan", "fd00:10::/64").gateway("fd00:10::1").vlan(0))
         .own(instance("vlan-pod", "10.0.0.100/24"))
 }
 
@@ -170,7 +171,7 @@ fn a_vlan_subnet_is_reached_through_the_overlay_but_for_its_gateway() {
     let view = world()
         .network(underlay("vlan", "VLAN"))
         .subnet(subnet("a", "overlay", "100.64.0.0/16"))
-        .subnet(subnet("v", "vlan", "10.0.0.0/24").gateway("10.0.0.1"));
+        .subnet(subnet("v", "vlan", "10.0.0.0/24").gateway("10.0.0.1").vlan(0));
 
     assert_eq!(
         routes(&plan(&view), &from("100.64.0.0/16")),

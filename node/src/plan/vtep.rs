@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use kube::ResourceExt;
 
 use super::Problem;
+use super::uplink::{self, NoUplink};
 use crate::kernel::names::is_global_unicast;
 use crate::mac::Mac;
 use crate::view::{Address, Link, View};
@@ -29,10 +29,8 @@ pub(super) struct Vtep {
 /// What this node lacks for a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Missing {
-    #[error("none of the links of --prefer-vxlan-interfaces={} exists: name one that does", .0.join(","))]
-    Preferred(Vec<String>),
-    #[error("both ipv4 and ipv6 default gateway not found: name a link by --prefer-vxlan-interfaces")]
-    DefaultRoute,
+    #[error(transparent)]
+    Uplink(#[from] NoUplink),
     #[error("link {0} has no MAC: name an Ethernet link by --prefer-vxlan-interfaces")]
     Mac(String),
     #[error("no address of link {link} is in --vtep-address-cidrs={}: add one, or name another link", join(.cidrs))]
@@ -42,7 +40,7 @@ pub(super) enum Missing {
 impl Missing {
     pub fn problem(&self, node: &str) -> Problem {
         let reason = match self {
-            Self::Preferred(_) | Self::DefaultRoute | Self::Mac(_) => "NoTunnelLink",
+            Self::Uplink(_) | Self::Mac(_) => "NoTunnelLink",
             Self::Address { .. } => "NoTunnelAddress",
         };
         Problem {
@@ -67,10 +65,9 @@ fn overhead(outer: IpAddr) -> u32 {
 }
 
 pub(super) fn choose(view: &View) -> Result<Vtep, Missing> {
-    let published = published(view);
-    let parent = parent(view, published)?;
+    let parent = uplink::choose(view, "prefer-vxlan-interfaces", &view.settings.prefer_vxlan)?;
     let mac = parent.mac.ok_or_else(|| Missing::Mac(parent.name.clone()))?;
-    let ip = outer(view, parent, published).ok_or_else(|| Missing::Address {
+    let ip = outer(view, parent, uplink::published(view)).ok_or_else(|| Missing::Address {
         link: parent.name.clone(),
         cidrs: view.settings.vtep_cidrs.clone(),
     })?;
@@ -81,29 +78,6 @@ pub(super) fn choose(view: &View) -> Result<Vtep, Missing> {
         ip,
         addresses: node_addresses(view, ip),
     })
-}
-
-/// The first preferred link that exists, else that of the default route. While there is none (a router that
-/// restarts, a lease that is renewed) the link that has the published address stays.
-fn parent(view: &View, published: Option<IpAddr>) -> Result<&Link, Missing> {
-    let wanted = &view.settings.prefer_vxlan;
-    if !wanted.is_empty() {
-        let found = wanted.iter().find_map(|name| view.machine.link(name));
-        return found.ok_or_else(|| Missing::Preferred(wanted.clone()));
-    }
-    let routes = &view.machine.default_routes;
-    let best = |ipv6| {
-        routes
-            .iter()
-            .filter(|route| route.ipv6 == ipv6)
-            .min_by_key(|route| route.metric)
-    };
-    let by_route = best(false).or_else(|| best(true)).map(|route| &route.link);
-    let by_address = || Some(&fit(view).find(|address| Some(address.ip.ip()) == published)?.link);
-    by_route
-        .or_else(by_address)
-        .and_then(|name| view.machine.link(name))
-        .ok_or(Missing::DefaultRoute)
 }
 
 /// The outer address. What is published stays as long as the link has it: a virtual address that comes before
@@ -147,28 +121,8 @@ fn node_addresses(view: &View, outer: IpAddr) -> BTreeMap<IpAddr, IpNetwork> {
                 .any(|cidr| cidr.contains(ip))
     };
     let mut found = BTreeMap::new();
-    for address in fit(view).filter(|address| is_ours(address.ip.ip())) {
+    for address in uplink::host_addresses(view).filter(|address| is_ours(address.ip.ip())) {
         found.entry(address.ip.ip()).or_insert(address.ip);
     }
     found
-}
-
-/// Global addresses of the host's links, in the kernel's order. Those of the tunnel are copies.
-fn fit(view: &View) -> impl Iterator<Item = &Address> {
-    let is_host = |name: &str| {
-        view.machine
-            .link(name)
-            .is_some_and(|link| !link.is_of_container() && !link.is_overlay())
-    };
-    view.machine
-        .addresses
-        .iter()
-        .filter(|address| address.ip.is_ipv4() || view.machine.ipv6_usable)
-        .filter(move |address| is_global_unicast(address.ip.ip()) && is_host(&address.link))
-}
-
-/// What the others know as the end of our tunnel.
-fn published(view: &View) -> Option<IpAddr> {
-    let own = view.node_infos.iter().find(|info| info.name_any() == view.node)?;
-    own.spec.vtep_info.as_ref()?.ip.parse().ok()
 }

@@ -85,11 +85,15 @@ fn problem(failure: &Failure) -> Problem {
 fn about(change: &Change) -> String {
     match change {
         Change::AddTunnel(new) => format!("link {}", new.name),
+        Change::AddVlan(new) => format!("link {}", new.name),
         Change::SetLink(change) => format!("link {}", change.name),
         Change::DeleteLink { name } => format!("leftover link {name}"),
         Change::SetLocal { name, .. } => format!("link {name}"),
         Change::InstallFilter { link } => format!("replication filter of {link}"),
-        Change::AddAddress { link, ip } | Change::DeleteAddress { link, ip } => {
+        Change::AddAddress { link, ip }
+        | Change::LendAddress { link, ip }
+        | Change::DisownAddress { link, ip }
+        | Change::DeleteAddress { link, ip } => {
             format!("address {ip} of {link}")
         }
         Change::ReplaceForward(entry) | Change::AppendForward(entry) | Change::DeleteForward(entry) => {

@@ -135,6 +135,7 @@ fn over_tunnel(destinations: &[&str]) -> TableRoutes {
         target: Target::Link {
             name: VX.into(),
             link_scope: false,
+            source: None,
         },
     };
     TableRoutes {

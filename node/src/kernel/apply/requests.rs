@@ -6,16 +6,17 @@ use std::net::IpAddr;
 use futures::TryStreamExt;
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{InfoKind, InfoVxlan};
 use netlink_packet_route::neighbour::{NeighbourFlags, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{Error, Handle, LinkMessageBuilder, LinkUnspec, LinkVxlan};
+use rtnetlink::{Error, Handle, LinkMessageBuilder, LinkUnspec, LinkVlan, LinkVxlan};
 
-use crate::kernel::change::{LinkChange, NewTunnel};
+use crate::kernel::change::{LinkChange, NewTunnel, NewVlan};
 use crate::kernel::dump::address_family;
+use crate::kernel::names::TABLE_LOCAL;
 use crate::kernel::state::{Family, Forward, Route, Rule, Way};
 use crate::kernel::wire::{absent_is_fine, io_error, present_is_fine, request};
 use crate::mac::Mac;
@@ -44,6 +45,11 @@ pub(super) async fn add_tunnel(handle: &Handle, new: &NewTunnel, parent: u32) ->
         IpAddr::V4(local) => link.local(local),
         IpAddr::V6(local) => link.local6(local),
     };
+    handle.link().add(link.build()).execute().await.map_err(io_error)
+}
+
+pub(super) async fn add_vlan(handle: &Handle, new: &NewVlan, parent: u32) -> io::Result<()> {
+    let link = LinkVlan::new(&new.name, parent, new.id).up();
     handle.link().add(link.build()).execute().await.map_err(io_error)
 }
 
@@ -79,12 +85,43 @@ pub(super) async fn set_local(handle: &Handle, index: u32, vni: u32, local: IpAd
 }
 
 pub(super) async fn add_address(handle: &Handle, index: u32, ip: IpNetwork) -> io::Result<()> {
+    address(handle, index, ip, AddressScope::Universe).await
+}
+
+/// Adds an address that is none of the node's.
+pub(super) async fn lend_address(handle: &Handle, index: u32, ip: IpNetwork) -> io::Result<()> {
+    address(handle, index, ip, AddressScope::Link).await
+}
+
+/// Removes what the kernel put into the local table for an IPv4 address: itself, and its range's broadcast address.
+pub(super) async fn disown_address(handle: &Handle, index: u32, ip: IpNetwork) -> io::Result<()> {
+    for destination in [ip.ip(), ip.broadcast()] {
+        let mut message = RouteMessage::default();
+        message.header.address_family = address_family(Family::of(destination));
+        message.header.destination_prefix_length = Family::of(destination).bits();
+        message.header.kind = RouteType::Unspec;
+        message.header.protocol = RouteProtocol::Unspec;
+        message.header.scope = RouteScope::NoWhere;
+        message.attributes = vec![
+            RouteAttribute::Table(TABLE_LOCAL),
+            RouteAttribute::Destination(destination.into()),
+            // That of another address of the range is not ours.
+            RouteAttribute::PrefSource(ip.ip().into()),
+            RouteAttribute::Oif(index),
+        ];
+        absent_is_fine(request(handle, RouteNetlinkMessage::DelRoute(message), 0).await)?;
+    }
+    Ok(())
+}
+
+async fn address(handle: &Handle, index: u32, ip: IpNetwork, scope: AddressScope) -> io::Result<()> {
     let mut flags = AddressFlags::Noprefixroute;
     if ip.is_ipv6() {
         // The machine has it on another link: there is nobody to detect.
         flags |= AddressFlags::Nodad;
     }
     let mut add = handle.address().add(index, ip.ip(), ip.prefix()).replace();
+    add.message_mut().header.scope = scope;
     let attributes = &mut add.message_mut().attributes;
     attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
     attributes.push(AddressAttribute::Flags(flags));
@@ -189,6 +226,11 @@ fn route_message(route: &Route, link: Option<u32>) -> RouteMessage {
     {
         message.attributes.push(RouteAttribute::Gateway((*via).into()));
     }
+    message.attributes.extend(
+        route
+            .source
+            .map(|source| RouteAttribute::PrefSource(source.into())),
+    );
     message.attributes.extend(link.map(RouteAttribute::Oif));
     message
 }

@@ -1,8 +1,10 @@
 //! A small model of the kernel, for tests: what a step does to a state, its refusals and its side effects
 //! included.
 
-use crate::kernel::change::{Change, NewTunnel};
-use crate::kernel::state::{Address, Forward, Kind, Link, Replication, Route, Rule, State, Tunnel, Way};
+use std::net::IpAddr;
+
+use crate::kernel::change::{Change, NewTunnel, NewVlan};
+use crate::kernel::state::{Address, Forward, Kind, Link, Replication, Route, Rule, State, Tag, Tunnel, Way};
 
 pub(super) fn take_all(state: &State, changes: &[Change]) -> State {
     let mut state = state.clone();
@@ -18,6 +20,7 @@ fn take(state: &mut State, change: &Change) {
             state.sysctls.insert(path.clone(), value.clone());
         }
         Change::AddTunnel(new) => add_tunnel(state, new),
+        Change::AddVlan(new) => add_vlan(state, new),
         Change::DeleteLink { name } => delete_link(state, name),
         Change::SetLink(change) => {
             if let Some(link) = state.links.get_mut(&change.name) {
@@ -41,6 +44,22 @@ fn take(state: &mut State, change: &Change) {
             }
         }
         Change::AddAddress { .. } | Change::DeleteAddress { .. } => addresses(state, change),
+        Change::LendAddress { link, ip } => {
+            if state.links.contains_key(link) {
+                state.addresses.push(Address {
+                    link: link.clone(),
+                    ip: *ip,
+                    global_scope: false,
+                    no_prefix_route: true,
+                    unfit: false,
+                });
+            }
+        }
+        Change::DisownAddress { link, ip } => {
+            state
+                .owned
+                .retain(|(on, v4)| !(on == link && IpAddr::V4(*v4) == ip.ip()));
+        }
         Change::ReplaceForward(entry) => replace_forward(state, entry),
         Change::AppendForward(entry) => {
             state.forwards.insert(entry.clone());
@@ -98,6 +117,27 @@ fn add_tunnel(state: &mut State, new: &NewTunnel) {
     );
 }
 
+fn add_vlan(state: &mut State, new: &NewVlan) {
+    let Some(parent) = state.links.get(&new.parent).cloned() else {
+        return;
+    };
+    let kind = Kind::Vlan(Tag {
+        id: new.id,
+        parent: parent.index,
+    });
+    if state.links.contains_key(&new.name) || state.links.values().any(|link| link.kind == kind) {
+        return;
+    }
+    let index = state.links.values().map(|link| link.index).max().unwrap_or(0) + 1;
+    let link = Link {
+        index,
+        up: true,
+        kind,
+        ..parent
+    };
+    state.links.insert(new.name.clone(), link);
+}
+
 fn delete_link(state: &mut State, name: &str) {
     state.links.remove(name);
     state.addresses.retain(|address| address.link != name);
@@ -138,7 +178,9 @@ fn addresses(state: &mut State, change: &Change) {
                 .find(|held| same_prefix(held))
                 .map(|held| held.ip)
                 == Some(*ip);
-            if ip.is_ipv4() && is_primary {
+            let promotes = format!("net/ipv4/conf/{link}/promote_secondaries");
+            let promotes = state.sysctls.get(&promotes).is_some_and(|value| value == "1");
+            if ip.is_ipv4() && is_primary && !promotes {
                 state.addresses.retain(|held| !same_prefix(held));
             } else {
                 state

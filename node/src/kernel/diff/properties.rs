@@ -43,11 +43,13 @@ fn wanted_routes() -> impl Strategy<Value = TableRoutes> {
     let target = prop_oneof![
         Just(Target::Link {
             name: VX.into(),
-            link_scope: false
+            link_scope: false,
+            source: None
         }),
         Just(Target::Link {
             name: "eth1".into(),
-            link_scope: true
+            link_scope: true,
+            source: None
         }),
         Just(Target::Throw),
     ];

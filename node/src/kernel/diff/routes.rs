@@ -111,7 +111,7 @@ fn held<'a>(work: &Work<'a>, family: Family, table: u32) -> Vec<&'a Route> {
 fn planned(table: u32, route: &plan::Route) -> Option<Route> {
     let family = Family::of(route.destination.ip());
     let way = match &route.target {
-        Target::Link { name, link_scope } => Way::Link {
+        Target::Link { name, link_scope, .. } => Way::Link {
             name: name.clone(),
             gateway: None,
             link_scope: *link_scope && family == Family::V4,
@@ -128,12 +128,18 @@ fn planned(table: u32, route: &plan::Route) -> Option<Route> {
         destination: normal(&route.destination)?,
         way,
         metric: if family == Family::V6 { METRIC_V6 } else { 0 },
-        source: None,
+        source: match &route.target {
+            Target::Link { source, .. } => *source,
+            _ => None,
+        },
         advertised: false,
     })
 }
 
-/// The preferred source is left as it is found.
+/// A preferred source that is not wanted is left as it is found.
 pub(super) fn same(wanted: &Route, held: &Route) -> bool {
-    wanted.destination == held.destination && wanted.way == held.way && wanted.metric == held.metric
+    wanted.destination == held.destination
+        && wanted.way == held.way
+        && wanted.metric == held.metric
+        && wanted.source.is_none_or(|source| held.source == Some(source))
 }

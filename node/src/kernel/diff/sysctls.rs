@@ -6,13 +6,13 @@ use super::{Phase, Work};
 use crate::kernel::change::Change;
 use crate::plan::Sysctl;
 
-/// Settings of the machine, and those of the VXLAN link once it exists.
+/// Settings of the machine, and those of our links once they exist.
 pub(super) fn diff(work: &mut Work<'_>) {
     let plan = work.plan;
-    let (of_fresh, others): (Vec<_>, Vec<_>) = plan.sysctls.iter().partition(|(path, _)| {
-        work.fresh
-            .is_some_and(|fresh| path.split('/').any(|part| part == fresh))
-    });
+    let (of_fresh, others): (Vec<_>, Vec<_>) = plan
+        .sysctls
+        .iter()
+        .partition(|(path, _)| path.split('/').any(|part| work.fresh.contains(part)));
     for (path, wanted) in of_fresh {
         work.step(
             Phase::LinkSysctl,

@@ -110,6 +110,7 @@ fn over_tunnel(destination: &str) -> crate::plan::Route {
     let target = Target::Link {
         name: VX.into(),
         link_scope: false,
+        source: None,
     };
     crate::plan::Route {
         destination: net(destination),
@@ -373,6 +374,7 @@ fn the_link_of_another_identifier_goes_when_the_new_one_works() {
                 target: Target::Link {
                     name: "eth0.vxlan5".into(),
                     link_scope: false,
+                    source: None,
                 },
                 ..route
             })
@@ -682,6 +684,7 @@ fn routers_are_added_after_the_routes_to_them() {
         target: Target::Link {
             name: "eth1".into(),
             link_scope: true,
+            source: None,
         },
     };
     let default = crate::plan::Route {

@@ -70,7 +70,7 @@ fn make<'a>(work: &mut Work<'a>, wanted: &'a Vxlan) {
             delete(work, Phase::InTheWay, name);
         }
     }
-    work.fresh = Some(&wanted.name);
+    work.fresh.insert(&wanted.name);
     work.step(
         Phase::Link,
         Change::AddTunnel(NewTunnel {

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    VlanProtocol,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
@@ -17,9 +18,10 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
 use super::address_family;
-use crate::kernel::names::{TABLE_LOCAL, TABLE_MAIN};
-use crate::kernel::state::{Address, Family, Forward, Kind, Link, Route, Rule, State, Tunnel, Way};
+use crate::kernel::names::{TABLE_LOCAL, TABLE_MAIN, is_global_unicast};
+use crate::kernel::state::{Address, Family, Forward, Kind, Link, Route, Rule, State, Tag, Tunnel, Way};
 use crate::mac::Mac;
+use crate::view::is_of_container;
 
 /// Names of links by their numbers.
 pub(super) type Names = BTreeMap<u32, String>;
@@ -36,7 +38,7 @@ pub(super) fn link(message: &LinkMessage) -> Option<(String, Link)> {
     if message.header.flags.contains(LinkFlags::Loopback) {
         link.kind = Kind::Loopback;
     }
-    let mut name = None;
+    let (mut name, mut parent, mut infos) = (None, 0, &[][..]);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
@@ -44,27 +46,45 @@ pub(super) fn link(message: &LinkMessage) -> Option<(String, Link)> {
             LinkAttribute::Address(octets) if message.header.link_layer_type == LinkLayerType::Ether => {
                 link.mac = mac(octets);
             }
-            LinkAttribute::LinkInfo(infos) => link.kind = kind(infos).unwrap_or(link.kind),
+            LinkAttribute::Link(index) => parent = *index,
+            LinkAttribute::LinkInfo(of_kind) => infos = of_kind,
             _ => {}
         }
     }
+    link.kind = kind(infos, parent).unwrap_or(link.kind);
     Some((name?, link))
 }
 
-fn kind(infos: &[LinkInfo]) -> Option<Kind> {
+fn kind(infos: &[LinkInfo], parent: u32) -> Option<Kind> {
     let kind = infos.iter().find_map(|info| match info {
         LinkInfo::Kind(kind) => Some(kind),
         _ => None,
     })?;
     match kind {
         InfoKind::Veth => Some(Kind::Veth),
-        InfoKind::Vlan => Some(Kind::Vlan),
+        InfoKind::Vlan => infos.iter().find_map(|info| match info {
+            LinkInfo::Data(InfoData::Vlan(data)) => vlan(data, parent).map(Kind::Vlan),
+            _ => None,
+        }),
         InfoKind::Vxlan => infos.iter().find_map(|info| match info {
             LinkInfo::Data(InfoData::Vxlan(data)) => Some(Kind::Vxlan(tunnel(data))),
             _ => None,
         }),
         _ => None,
     }
+}
+
+/// A service tag (802.1ad) is another network's.
+fn vlan(data: &[InfoVlan], parent: u32) -> Option<Tag> {
+    let (mut id, mut customer) = (None, true);
+    for info in data {
+        match info {
+            InfoVlan::Id(tag) => id = Some(*tag),
+            InfoVlan::Protocol(protocol) => customer = *protocol == VlanProtocol::Ieee8021Q,
+            _ => {}
+        }
+    }
+    id.filter(|_| customer).map(|id| Tag { id, parent })
 }
 
 fn tunnel(data: &[InfoVxlan]) -> Tunnel {
@@ -162,8 +182,7 @@ pub(super) fn route(message: &RouteMessage, names: &Names, family: Family) -> Op
         return None;
     }
     let table = table_of(message);
-    let foreign = table == TABLE_LOCAL || table == TABLE_MAIN && header.destination_prefix_length != 0;
-    if foreign {
+    if table == TABLE_LOCAL {
         return None;
     }
     let unspecified = match family {
@@ -179,14 +198,49 @@ pub(super) fn route(message: &RouteMessage, names: &Names, family: Family) -> Op
             _ => {}
         }
     }
+    let (destination, way) = (
+        IpNetwork::new(destination, header.destination_prefix_length).ok()?,
+        way(message, names, family),
+    );
+    if table == TABLE_MAIN && !may_matter(destination, &way) {
+        return None;
+    }
     Some(Route {
         table,
-        destination: IpNetwork::new(destination, header.destination_prefix_length).ok()?,
-        way: way(message, names, family),
+        destination,
+        way,
         metric,
         source,
         advertised: header.protocol == RouteProtocol::Ra,
     })
+}
+
+/// Of the main table: ways out, and ways to the neighbours of a link other than those that each link has.
+fn may_matter(destination: IpNetwork, way: &Way) -> bool {
+    let direct = matches!(way, Way::Link { gateway: None, .. });
+    destination.prefix() == 0 || direct && is_global_unicast(destination.ip())
+}
+
+/// The link and the address of a route that makes an address the machine's own. Those of containers' links are
+/// nobody's concern; proxies for Services have thousands.
+pub(super) fn owned(message: &RouteMessage, names: &Names) -> Option<(String, Ipv4Addr)> {
+    let header = &message.header;
+    if table_of(message) != TABLE_LOCAL
+        || header.kind != RouteType::Local
+        || header.address_family != address_family(Family::V4)
+        || header.destination_prefix_length != Family::V4.bits()
+    {
+        return None;
+    }
+    let (mut link, mut address) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => link = names.get(index).filter(|name| !is_of_container(name)),
+            RouteAttribute::Destination(RouteAddress::Inet(v4)) => address = Some(*v4),
+            _ => {}
+        }
+    }
+    Some((link?.clone(), address?))
 }
 
 /// The table of a route; numbers above 255 do not fit into the header.
