@@ -40,7 +40,7 @@ pub mod snapshot;
 const AT_ONCE: usize = 8;
 
 /// However short a period of grace is asked for: a write without an answer must have ended by then.
-const LEAST_GRACE: Duration = Duration::from_secs(15);
+const LEAST_GRACE: Duration = Duration::from_secs(12);
 
 /// What time it is; the time that objects carry.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

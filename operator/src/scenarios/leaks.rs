@@ -264,7 +264,7 @@ async fn nothing_is_taken_back_at_first_sight_whatever_the_flags_say() {
         &["--collector-interval=1s", "--collector-grace=0"],
     );
 
-    sleep(Duration::from_secs(12)).await;
+    sleep(Duration::from_secs(10)).await;
     assert_eq!(instances(&server), ["10-0-0-7"]);
 
     sleep(Duration::from_secs(12)).await;
