@@ -222,11 +222,6 @@ impl World {
         mut written: Vec<IpAddr>,
         taken: &[&IpInstance],
     ) {
-        let returned = reservation.addresses().len() > written.len();
-        let network = reservation
-            .addresses()
-            .first()
-            .map(|address| address.network.clone());
         let mut state = self.lock();
         for wanted in taken {
             // In the same network the other object holds the address by itself.
@@ -237,11 +232,18 @@ impl World {
                 state.addresses.block(key, wanted);
             }
         }
+        let addresses = reservation.addresses().iter();
+        let returned: Vec<_> = addresses
+            .filter(|address| !written.contains(&address.ip))
+            .map(|address| (address.network.clone(), address.subnet.clone()))
+            .collect();
         state.addresses.settle(reservation, &written);
         let mut wakes = vec![];
-        if let Some(network) = network.filter(|_| returned) {
+        for (network, subnet) in returned {
             wakes.extend(state.waited_for(&network));
             wakes.extend(state.crowded_in(namespace));
+            // What was held may have been counted meanwhile.
+            wakes.extend([Wake::Network(network), Wake::Subnet(subnet)]);
         }
         self.conclude(state, wakes);
     }

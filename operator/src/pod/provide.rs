@@ -110,7 +110,7 @@ impl Pods {
 
     /// Says how the pod came to its addresses; nothing when it lacked nothing.
     async fn give(&self, claim: &Claim<'_>) -> Result<Option<&'static str>, PodError> {
-        let mut network = String::new();
+        let (mut network, mut given) = (String::new(), None);
         for _ in 0..ATTEMPTS {
             let open = self.open().remove(claim.key);
             let planned = match open {
@@ -118,7 +118,7 @@ impl Pods {
                 None => self.context.world.with(|state| claim.plan(state))?,
             };
             let Some(mut plan) = planned else {
-                return Ok(None);
+                return Ok(given);
             };
             network.clone_from(&plan.network);
             if let Err(error) = plan.write(&self.context).await {
@@ -126,15 +126,17 @@ impl Pods {
                 self.open().insert(claim.key.clone(), plan);
                 return Err(error.into());
             }
-            let gives = !plan.pieces.is_empty();
+            let writes = !plan.pieces.is_empty();
             if let Ended::Whole { word, left } = self.conclude(claim, plan).await? {
+                given = writes.then_some(word).or(given);
                 if !left.is_empty() {
                     self.release(claim.pod, &left).await?;
+                    return Ok(given);
                 }
-                return Ok(gives.then_some(word));
+                // Of two addresses, one may have gone while the other was written: that is seen next.
             }
         }
-        Err(PodError::Taken(network))
+        given.map_or(Err(PodError::Taken(network)), |word| Ok(Some(word)))
     }
 
     /// Ends a plan of which everything is known.

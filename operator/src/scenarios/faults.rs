@@ -83,11 +83,44 @@ async fn an_address_whose_write_is_in_doubt_is_free_when_its_pod_is_gone_and_it_
             .with(|state| state.addresses.network_usage("net").ipv4.counts.used)
     };
     assert_eq!(used(), 1);
+    // Whatever makes somebody count meanwhile.
+    let path = "/apis/networking.alibaba.com/v1/subnets/s4";
+    let mut touched = server.get(path).unwrap();
+    touched["metadata"]["labels"] = json!({"touched": "yes"});
+    server.put_value(path, touched);
+    cluster.rest().await;
+    let counted = || server.get(path).unwrap()["status"]["used"].clone();
+    assert_eq!(counted(), json!(1));
 
     server.remove("/api/v1/namespaces/ns/pods/p");
     cluster.rest().await;
 
-    assert_eq!(used(), 0);
+    assert_eq!((used(), counted()), (0, json!(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_goes_while_the_other_one_is_written_is_given_again() {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    for _ in 0..5 {
+        server.fault(Fault {
+            method: Method::POST,
+            about: "fd00",
+            answer: Answer::status(500, "InternalError"),
+            carried_out: false,
+        });
+    }
+    server.put(&overlay_pod("p", "DualStack"));
+    cluster
+        .until("the first address", |state| {
+            state.ip_instances.iter().count() == 1
+        })
+        .await;
+
+    server.remove(&format!("{OBJECTS}/10-0-0-1"));
+    cluster.rest().await;
+
+    assert_eq!(instances(&server), ["10-0-0-2", "fd00-0-0-0-0-0-0-1"]);
 }
 
 #[tokio::test(start_paused = true)]
