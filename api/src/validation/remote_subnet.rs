@@ -45,7 +45,7 @@ pub enum RemoteSubnetFault {
     },
 }
 
-/// Whether a new remote subnet may come in. `remote` are all of them; the one that is judged is passed over.
+/// Whether a new remote subnet may come in, or one that [`changes_addresses`]. `remote` are all of them; the one that is judged is passed over.
 pub fn create(
     subnet: &RemoteSubnet,
     local: &[Subnet],
@@ -74,23 +74,9 @@ pub fn create(
     Ok(())
 }
 
-/// Whether an update must be judged at all: only then must all subnets be known.
+/// Whether an update must be judged at all. What is there already may keep its labels, and go.
 pub fn changes_addresses(old: &RemoteSubnet, new: &RemoteSubnet) -> bool {
     old.spec.range != new.spec.range && new.metadata.deletion_timestamp.is_none()
-}
-
-/// Whether a remote subnet may change: as a new one, if its range does.
-pub fn update(
-    old: &RemoteSubnet,
-    new: &RemoteSubnet,
-    local: &[Subnet],
-    remote: &[RemoteSubnet],
-) -> Result<(), RemoteSubnetFault> {
-    if changes_addresses(old, new) {
-        create(new, local, remote)
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -150,18 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_changes_is_judged_as_a_new_one() {
+    fn only_a_range_that_changes_is_judged() {
         let (old, new) = (
             remote("east.s", &part("10.0.0.50", "10.0.0.60")),
             remote("east.s", &part("10.0.0.50", "10.0.0.99")),
         );
-        let beside = [local("here", &part("10.0.0.90", "10.0.0.95"))];
-        assert!(update(&old, &new, &beside, &[]).is_err());
-        assert_eq!(update(&old, &new, &[], std::slice::from_ref(&old)), Ok(()));
-        // What is there already may keep its labels and go.
-        assert_eq!(update(&new, &new, &beside, &[]), Ok(()));
+        assert!(changes_addresses(&old, &new));
+        let mut labelled = old.clone();
+        labelled.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
+        labelled.spec.network_type = Some("Underlay".to_owned());
+        assert!(!changes_addresses(&old, &labelled));
         let mut terminating = new;
         terminating.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).ok();
-        assert_eq!(update(&old, &terminating, &beside, &[]), Ok(()));
+        assert!(!changes_addresses(&old, &terminating));
     }
 }

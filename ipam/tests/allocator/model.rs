@@ -2,11 +2,14 @@
 //! says is the meaning of the specification; the real one must say the same.
 
 mod history;
+mod holding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use history::History;
+pub use holding::{NaiveHolding, NaiveObject, Name, name};
+use holding::{is_same, put};
 use hybridnet_ipam::{Families, Family, Owner, State};
 
 /// A subnet with every address that may be chosen, in order.
@@ -20,32 +23,8 @@ pub struct NaiveSubnet {
     pub allowed: &'static [&'static str],
 }
 
-/// An object that exists, at one of the addresses that it takes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NaiveObject {
-    pub owner: Owner,
-    pub state: State,
-    /// It says that it has the address; otherwise it is only named after it.
-    pub recorded: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct NaiveHolding {
-    /// Objects that exist, at most one of a name.
-    pub objects: Vec<NaiveObject>,
-    pub claim: Option<(usize, Owner)>,
-}
-
-impl NaiveHolding {
-    pub fn names(&self) -> BTreeSet<Name> {
-        let objects = self.objects.iter().map(|object| &object.owner);
-        let claim = self.claim.iter().map(|(_, owner)| owner);
-        objects.chain(claim).map(name).collect()
-    }
-}
-
-/// Namespace and name of an object.
-pub type Name = (String, String);
+/// An object as the API tells it.
+pub type Told = (IpAddr, Owner, State);
 
 /// What the naive allocator would hand out.
 pub type Picked = Vec<(&'static str, IpAddr)>;
@@ -63,6 +42,8 @@ pub struct Naive {
     pub subnets: Vec<NaiveSubnet>,
     pub allowed: &'static [&'static str],
     pub held: BTreeMap<IpAddr, NaiveHolding>,
+    /// Objects that were moved to another network, with their address there.
+    away: BTreeMap<Name, Told>,
     addresses: BTreeMap<&'static str, History<IpAddr>>,
     searches: BTreeMap<Family, History<&'static str>>,
 }
@@ -116,7 +97,8 @@ impl Naive {
 
     /// All objects that a namespace has or gets.
     pub fn names(&self) -> BTreeSet<Name> {
-        self.held.values().flat_map(NaiveHolding::names).collect()
+        let here = self.held.values().flat_map(NaiveHolding::names);
+        here.chain(self.away.keys().cloned()).collect()
     }
 
     pub fn count(&self, namespace: &str) -> u64 {
@@ -230,13 +212,7 @@ impl Naive {
             .into_iter()
             .chain([(ip, true)])
             .collect();
-        for (at, holding) in &mut self.held {
-            if !places.iter().any(|(place, _)| place == at) {
-                let is_elsewhere =
-                    |known: &Owner| name(known) == name(owner) && !known.instance_uid.is_empty();
-                holding.objects.retain(|object| !is_elsewhere(&object.owner));
-            }
-        }
+        self.leave(owner, |at| places.iter().any(|(place, _)| *place == at));
         for (at, recorded) in places {
             let holding = self.held.entry(at).or_default();
             let fulfils = |(_, claimed): &mut (usize, Owner)| {
@@ -255,6 +231,20 @@ impl Naive {
             if let Some((reservation, _)) = fulfilled {
                 self.stands(reservation, at);
             }
+        }
+    }
+
+    /// The object is in another network, and nowhere here.
+    pub fn move_away(&mut self, ip: IpAddr, owner: &Owner, state: State) {
+        self.leave(owner, |_| false);
+        self.away.insert(name(owner), (ip, owner.clone(), state));
+    }
+
+    fn leave(&mut self, owner: &Owner, keeps: impl Fn(IpAddr) -> bool) {
+        self.away.remove(&name(owner));
+        for (_, holding) in self.held.iter_mut().filter(|(at, _)| !keeps(**at)) {
+            let is_it = |known: &Owner| name(known) == name(owner) && !known.instance_uid.is_empty();
+            holding.objects.retain(|object| !is_it(&object.owner));
         }
     }
 
@@ -282,6 +272,9 @@ impl Naive {
     /// The object is gone; gives the addresses that it took. One that was never seen is gone here only.
     pub fn release(&mut self, ip: IpAddr, owner: &Owner) -> Vec<IpAddr> {
         let mut released = Vec::new();
+        if !owner.instance_uid.is_empty() {
+            self.away.retain(|_, (_, known, _)| !is_same(known, owner));
+        }
         for (at, holding) in &mut self.held {
             if owner.instance_uid.is_empty() && *at != ip {
                 continue;
@@ -303,21 +296,25 @@ impl Naive {
     }
 
     /// The process ends: what was in flight was never written, and only the latest positions are known.
-    /// Gives the objects that the next one is told.
-    pub fn restart(&mut self) -> Vec<(IpAddr, Owner, State)> {
+    /// Gives the objects that the next one is told, of this network and of the other.
+    pub fn restart(&mut self) -> (Vec<Told>, Vec<Told>) {
         let recorded = self.objects().into_iter().filter(|(_, object)| object.recorded);
         let told: Vec<_> = recorded
             .map(|(ip, object)| (ip, object.owner, object.state))
             .collect();
+        let away: Vec<_> = std::mem::take(&mut self.away).into_values().collect();
         self.held.clear();
         for (ip, owner, state) in &told {
             self.adopt(*ip, owner, *state);
+        }
+        for (ip, owner, state) in &away {
+            self.move_away(*ip, owner, *state);
         }
         self.addresses
             .values_mut()
             .for_each(History::only_the_last_stands);
         self.searches.values_mut().for_each(History::only_the_last_stands);
-        told
+        (told, away)
     }
 
     fn is_within(&self, asking: Asking<'_>, asked: usize) -> bool {
@@ -352,20 +349,6 @@ impl Naive {
     }
 }
 
-pub fn name(owner: &Owner) -> Name {
-    (owner.namespace.clone(), owner.instance.clone())
-}
-
-fn is_same(known: &Owner, gone: &Owner) -> bool {
-    let by_uid = !known.instance_uid.is_empty() && !gone.instance_uid.is_empty();
-    let same = if by_uid {
-        known.instance_uid == gone.instance_uid
-    } else {
-        known.pod_uid == gone.pod_uid
-    };
-    same && name(known) == name(gone)
-}
-
 fn allows(list: &[&str], namespace: &str) -> bool {
     list.is_empty() || list.contains(&namespace)
 }
@@ -373,14 +356,4 @@ fn allows(list: &[&str], namespace: &str) -> bool {
 fn address_of_name(name: &str) -> Option<IpAddr> {
     let v4 = name.replace('-', ".").parse().ok();
     v4.or_else(|| name.replace('-', ":").parse().ok())
-}
-
-fn put(objects: &mut Vec<NaiveObject>, new: NaiveObject) {
-    match objects
-        .iter_mut()
-        .find(|known| name(&known.owner) == name(&new.owner))
-    {
-        Some(known) => *known = new,
-        None => objects.push(new),
-    }
 }

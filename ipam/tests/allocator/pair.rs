@@ -13,6 +13,9 @@ use crate::model::{Asking, Naive, NaiveObject, Picked};
 use crate::shape::Shape;
 use crate::step::{Step, address, pod};
 
+/// A network that nobody has loaded.
+const ELSEWHERE: &str = "elsewhere";
+
 /// The two, and what lies between them.
 pub struct Pair {
     pub real: Cluster,
@@ -86,6 +89,7 @@ impl Pair {
                 object,
                 address: index,
             } => self.edit(object, address(index)),
+            Step::MoveAway(index) => self.move_away(index),
             Step::Fulfil(index) => self.fulfil(index),
             Step::Release(index) => self.release(index),
             Step::ReleaseByAnother(index) => self.release_by_another(index),
@@ -188,7 +192,7 @@ impl Pair {
 
     fn adopt(&mut self, ip: IpAddr, owner: Owner, state: State) {
         self.naive.adopt(ip, &owner, state);
-        let record = record(ip, owner, state);
+        let record = record(NETWORK, ip, owner, state);
         let adopted = self.real.ipam.adopt(record.clone());
         let name = crate::model::name(&record.owner);
         let of_object = self
@@ -208,11 +212,25 @@ impl Pair {
         assert!(self.real.ipam == once, "adopting twice changes nothing");
     }
 
-    fn edit(&mut self, index: usize, ip: IpAddr) {
+    /// One of the objects that were seen.
+    fn seen(&self, index: usize) -> Option<(IpAddr, NaiveObject)> {
         let mut seen = self.naive.objects();
         seen.retain(|(_, object)| !object.owner.instance_uid.is_empty());
-        if let Some((_, object)) = seen.get(index % seen.len().max(1)) {
-            self.adopt(ip, object.owner.clone(), object.state);
+        seen.get(index % seen.len().max(1)).cloned()
+    }
+
+    fn edit(&mut self, index: usize, ip: IpAddr) {
+        if let Some((_, object)) = self.seen(index) {
+            self.adopt(ip, object.owner, object.state);
+        }
+    }
+
+    fn move_away(&mut self, index: usize) {
+        if let Some((ip, object)) = self.seen(index) {
+            self.naive.move_away(ip, &object.owner, object.state);
+            self.real
+                .ipam
+                .adopt(record(ELSEWHERE, ip, object.owner, object.state));
         }
     }
 
@@ -304,17 +322,20 @@ impl Pair {
             ..network()
         };
         self.real.ipam = Ipam::default();
-        for (ip, owner, state) in self.naive.restart() {
-            self.real.ipam.adopt(record(ip, owner, state));
+        let (here, away) = self.naive.restart();
+        for (network, told) in [(NETWORK, here), (ELSEWHERE, away)] {
+            for (ip, owner, state) in told {
+                self.real.ipam.adopt(record(network, ip, owner, state));
+            }
         }
         let specs: Vec<_> = texts.into_iter().map(|text| text.0).collect();
         assert!(self.real.ipam.refresh(&network, &specs).is_empty());
     }
 }
 
-fn record(ip: IpAddr, owner: Owner, state: State) -> Record {
+fn record(network: &str, ip: IpAddr, owner: Owner, state: State) -> Record {
     Record {
-        network: NETWORK.into(),
+        network: network.into(),
         subnet: String::new(),
         ip,
         owner,

@@ -38,6 +38,8 @@ pub enum Step {
         object: usize,
         address: usize,
     },
+    /// Somebody writes another network into an object.
+    MoveAway(usize),
     /// The watch shows what a reservation has written.
     Fulfil(usize),
     Release(usize),
@@ -65,6 +67,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (0..40usize, another_name, 0..6usize, any::<bool>())
             .prop_map(|(address, named, pod, bound)| Step::Adopt { address, named, pod, bound }),
         1 => (any::<usize>(), 0..40usize).prop_map(|(object, address)| Step::Edit { object, address }),
+        1 => any::<usize>().prop_map(Step::MoveAway),
         2 => any::<usize>().prop_map(Step::Fulfil),
         5 => any::<usize>().prop_map(Step::Release),
         1 => any::<usize>().prop_map(Step::ReleaseByAnother),

@@ -16,9 +16,9 @@ impl Pair {
         for (ip, holding) in &self.naive.held {
             self.compare_holders(*ip, holding);
         }
-        let known = |(_, ip, _): (&str, IpAddr, _)| !self.naive.is_free(ip);
+        let mut here = self.real.ipam.held().filter(|(network, ..)| *network == NETWORK);
         assert!(
-            self.real.ipam.held().all(known),
+            here.all(|(_, ip, _)| !self.naive.is_free(ip)),
             "nothing is held that the twin does not hold"
         );
         self.compare_objects();
@@ -61,7 +61,8 @@ impl Pair {
         }
         for (namespace, instance) in self.naive.names() {
             let places = self.real.ipam.addresses_of(&namespace, &instance);
-            let places: BTreeSet<_> = places.into_iter().map(|(_, ip)| ip).collect();
+            let places = places.into_iter().filter(|(network, _)| network == NETWORK);
+            let places: BTreeSet<_> = places.map(|(_, ip)| ip).collect();
             let object = (namespace, instance);
             let naive = self.naive.held.iter();
             let naive = naive.filter(|(_, holding)| holding.names().contains(&object));
