@@ -41,13 +41,18 @@ pub fn start_api(state: &State, topology: &Topology, prepared: &Prepared, more: 
     ]);
     etcd.args(["--listen-peer-urls=http://127.0.0.1:2380"]);
     start_in_control(state, &namespace, "etcd", &mut etcd)?;
-    start_in_control(
-        state,
-        &namespace,
-        "kube-apiserver",
-        api_server(state, prepared).args(more),
-    )?;
-    Ok(())
+    start_api_server(state, topology, prepared, more).map(drop)
+}
+
+/// Starts the API server alone: etcd runs already.
+pub fn start_api_server(
+    state: &State,
+    topology: &Topology,
+    prepared: &Prepared,
+    more: &[String],
+) -> Result<Record> {
+    let mut server = api_server(state, prepared);
+    start_in_control(state, &topology.control(), "kube-apiserver", server.args(more))
 }
 
 fn api_server(state: &State, prepared: &Prepared) -> Command {

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use http::Method;
+use futures::{AsyncBufReadExt, TryStreamExt};
+use http::{Method, Request};
 use hybridnet_api::mac;
 use k8s_openapi::ByteString;
 use kube::Client;
@@ -16,7 +17,7 @@ use super::inside;
 use super::load::{at_once, create_on, ip_instances, pods, send};
 use super::scene::{OVERLAY, Scene, overlay_subnet};
 use super::template::Template;
-use crate::wait::until;
+use crate::wait::{Look, until};
 
 /// The namespace of the pods.
 pub const PLACE: &str = "scale";
@@ -26,6 +27,8 @@ const ETCD: u16 = 2379;
 const OF_A_SUBNET: usize = 10_000;
 /// Transactions under way at a time.
 const WRITERS: usize = 4;
+/// How long the API server may take to know them all.
+const LIMIT: Duration = Duration::from_mins(4);
 
 /// How many there shall be.
 #[derive(Debug, Clone, Copy)]
@@ -106,10 +109,10 @@ pub async fn gather(scene: &mut Scene, client: &Client, size: Size) -> Result<()
     first(scene, client).await?;
     scene.stop_manager().await?;
     let admin = client.clone();
-    scene
-        .inside
-        .run(async move { copies(&admin, size).await })
-        .await?;
+    let own = scene.inside.run(async move { own_words(&admin).await }).await?;
+    // It would keep each of the changes in memory, and read them more slowly than we write.
+    let write = scene.inside.run(copies(own, size));
+    scene.cluster.without_api(write).await.context("copies in etcd")?;
     for (path, count) in [
         (pods(PLACE), size.pods),
         (ip_instances(PLACE), size.pods),
@@ -235,19 +238,20 @@ impl Kind {
     }
 }
 
-async fn copies(client: &Client, size: Size) -> Result<()> {
-    let etcd = inside::plain(ETCD)?;
+/// The words of pod 0 and of its node that only the API server knows.
+async fn own_words(client: &Client) -> Result<(Words, String)> {
     let mut own = Words::of(0, 1);
-    let node_uid = described(client, &format!("/api/v1/nodes/{}", own.node))
-        .await?
-        .metadata
-        .uid;
+    let node = described(client, &format!("/api/v1/nodes/{}", own.node)).await?;
     let pod = described(client, &format!("{}/{}", pods(PLACE), own.pod)).await?;
     let instance = described(client, &format!("{}/{}", ip_instances(PLACE), own.instance)).await?;
     own.pod_uid = pod.metadata.uid;
     own.instance_uid = instance.metadata.uid;
     own.mac = instance.spec.address.mac;
+    Ok((own, node.metadata.uid))
+}
 
+async fn copies((own, node_uid): (Words, String), size: Size) -> Result<()> {
+    let etcd = inside::plain(ETCD)?;
     let key = format!("/registry/minions/{}", own.node);
     let of_nodes = Kind::stored(&etcd, &key, vec![own.node.clone(), node_uid], |number, _| {
         vec![node(number), format!("{number:08x}-0003-4000-8000-000000000000")]
@@ -303,23 +307,38 @@ async fn described(client: &Client, path: &str) -> Result<Described> {
     serde_json::from_str(&answer.with_context(|| path.to_owned())?).with_context(|| path.to_owned())
 }
 
-/// Waits until the API server knows so many objects of a kind.
+/// Waits until the API server knows so many objects of a kind, and has its cache of them filled.
 async fn known(scene: &Scene, client: &Client, path: &str, count: usize) -> Result<()> {
     let what = format!("{count} objects of {path}");
-    until(&what, Duration::from_mins(2), async || {
-        let (client, path) = (client.clone(), format!("{path}?limit=1"));
-        let list = scene
+    until(&what, LIMIT, async || {
+        let (client, path) = (client.clone(), path.to_owned());
+        scene
             .inside
-            .run(async move { described(&client, &path).await })
-            .await?;
-        let found = list.items.len() + list.metadata.remaining_item_count;
-        Ok(if found == count {
-            Ok(())
-        } else {
-            Err(format!("{found} are there"))
-        })
+            .run(async move { look(&client, &path, count).await })
+            .await
     })
     .await
+}
+
+async fn look(client: &Client, path: &str, count: usize) -> Result<Look<()>> {
+    let list = described(client, &format!("{path}?limit=1")).await?;
+    let found = list.items.len() + list.metadata.remaining_item_count;
+    if found != count {
+        return Ok(Err(format!("{found} are there")));
+    }
+    // A streaming list of nothing: it ends with a bookmark as soon as the cache is as new as etcd.
+    let request = format!(
+        "{path}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true\
+         &timeoutSeconds=20&labelSelector=nobody%3Dnobody"
+    );
+    let request = Request::get(request).body(Vec::new()).context("request")?;
+    let mut lines = client.request_stream(request).await?.lines();
+    let first = lines.try_next().await?.unwrap_or_default();
+    Ok(if first.starts_with("{\"type\":\"BOOKMARK\"") {
+        Ok(())
+    } else {
+        Err(format!("the cache is behind: {first}"))
+    })
 }
 
 #[cfg(test)]

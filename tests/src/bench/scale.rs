@@ -28,8 +28,8 @@ pub struct Options {
     /// How many pods come once all is quiet.
     #[arg(long, default_value_t = 500)]
     more: usize,
-    /// For how many seconds the idle manager is watched.
-    #[arg(long, default_value_t = 30)]
+    /// For how many seconds the idle manager is watched: long enough for one look of its collector.
+    #[arg(long, default_value_t = 65)]
     idle: u64,
     /// More flags for the manager.
     #[arg(long, allow_hyphen_values = true)]

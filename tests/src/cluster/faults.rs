@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 
 use super::Cluster;
 use crate::bench::usage;
+use crate::control;
 
 /// A container that runs: its pod, and the process that its end is.
 #[derive(Debug, Clone)]
@@ -54,6 +55,17 @@ impl Cluster {
                 .with_context(|| format!("kill {} ({})", victim.pod, victim.process))?;
         }
         Ok(running)
+    }
+
+    /// Ends the API server, does something with etcd meanwhile, and starts the API server again.
+    pub async fn without_api<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        for server in self.state.processes("kube-apiserver") {
+            server.end()?;
+        }
+        let done = work.await?;
+        control::start_api_server(&self.state, &self.topology, &self.prepared, &[])?;
+        self.api_ready().await?;
+        Ok(done)
     }
 
     /// Resident memory of a process, in bytes.
