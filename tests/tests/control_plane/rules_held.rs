@@ -5,9 +5,10 @@ use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::ours::Run;
 use serde_json::{Value, json};
 
+use crate::crds;
 use crate::objects::{object, pod, stateful_set};
 use crate::rules_pods::{annotation, known, underlay_of};
-use crate::stage::{NETWORK, POD, STATEFUL_SET, Stage, name, uid};
+use crate::stage::{IP_INSTANCE, NETWORK, POD, STATEFUL_SET, Stage, name, uid};
 use crate::{on_the_control_plane, overlay};
 
 /// Scenario 124: a pod that keeps nothing may change its Network.
@@ -206,5 +207,57 @@ fn an_object_that_is_no_pod_of_ours_is_not_asked_about() {
             .await?;
         assert_eq!(annotation(&ignored, "handled-by-webhook"), "");
         Ok(())
+    });
+}
+
+/// Scenario 91: what the webhook makes of the next pod of a machine.
+#[test]
+fn the_next_pod_of_a_machine_is_placed_where_its_addresses_are() {
+    on_the_control_plane("machine", async |cluster| {
+        let stage = Stage::new(cluster, "machine").await?;
+        underlay_of(&stage, "machines", 76).await?;
+        for kind in [crds::MACHINE, crds::MACHINE_INSTANCE] {
+            crds::serve(&stage, kind).await?;
+        }
+        cluster
+            .apply_chart(&["rbac-manager", "rbac-webhook"], &["vmIPRetain=true"])
+            .await?;
+        let gate = Run::default().flag("--feature-gates=VMIPRetain=true");
+        cluster.restart_manager(&gate).await?;
+        cluster.restart_webhook(&gate).await?;
+        let machine = stage
+            .create(object(crds::MACHINE.0, crds::MACHINE.1, "box"))
+            .await?;
+        let instance = object(crds::MACHINE_INSTANCE.0, crds::MACHINE_INSTANCE.1, "box");
+        let instance = stage.create(instance.of(&machine)).await?;
+        let launcher = |name: &str| pod(name).of(&instance);
+        let first = launcher("virt-launcher-a")
+            .on("machines")
+            .says("ip-family", "IPv4");
+        stage
+            .start(first.says("specified-network", "machines"), 1)
+            .await?;
+        stage.remove(POD, "virt-launcher-a").await?;
+
+        // Its template says nothing of a network, and its name is another.
+        let next = stage
+            .until("the webhook knows what the machine keeps", async || {
+                let pod = stage.try_create(launcher("virt-launcher-b")).await?;
+                let is_kept = annotation(&pod, "specified-network") == "machines";
+                Ok(if is_kept {
+                    Ok(pod)
+                } else {
+                    Err(pod["metadata"].to_string())
+                })
+            })
+            .await?;
+        assert_eq!(annotation(&next, "ip-family"), "IPv4Only");
+        assert_eq!(next["spec"]["nodeSelector"], json!({"network": "machines"}));
+
+        for one in stage.labelled("networking.alibaba.com/vm=box").await? {
+            stage.remove(IP_INSTANCE, name(&one)).await?;
+        }
+        cluster.restart_webhook(&Run::default()).await?;
+        cluster.restart_manager(&Run::default()).await.map(drop)
     });
 }
