@@ -5,7 +5,8 @@
 //!            refresh / forget                adopt / release
 //!  Network, Subnet objects ──┐              ┌── IPInstance objects
 //!                            ▼              ▼
-//!            Ipam { network → { subnet → Pool (free ranges, cursor), address → holding } }
+//!            Ipam { network → { subnet → Pool (free ranges, cursor), address → holding },
+//!                   namespace → objects }
 //!                            │              ▲
 //!            allocate/assign ▼              │ commit / rollback / settle
 //!                        Reservation ── API write ──┘
@@ -14,7 +15,9 @@
 //! The API server is the record, this is its index. An address leaves its pool when it is reserved or
 //! when an `IPInstance` for it is adopted; it comes back only by [`Ipam::rollback`] of a reservation that
 //! was never written, or by [`Ipam::release`], which is called when the API says that the `IPInstance`
-//! is gone. All methods are short; keep the `Ipam` behind one lock that is never held across an await.
+//! is gone, or by [`Ipam::adopt`], when an object has another address than before. How many addresses a
+//! namespace has is known at any moment, so a limit is exact. All methods are short; keep the `Ipam` behind
+//! one lock that is never held across an await.
 //!
 //! ```
 //! use hybridnet_ipam::{AddressRange, Adoption, Claimant, Families, Ipam, NetworkSpec, Owner, Record, Request, State, SubnetSpec};
