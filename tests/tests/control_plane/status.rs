@@ -296,3 +296,66 @@ fn a_manager_that_starts_among_running_pods_writes_nothing_and_goes_on_where_it_
         Ok(())
     });
 }
+
+/// Scenario 105: statistics under churn.
+#[test]
+fn the_numbers_add_up_at_every_moment_of_a_churn_and_are_right_after_it() {
+    on_the_fixture("churn", async |cluster| {
+        let stage = Stage::new(cluster, "churn").await?;
+        stage.create(node("churn").labelled("network", "churn")).await?;
+        stage.create(underlay("churn", 47)).await?;
+        let range = subnet("churn", "churn", "10.47.0.0/26").with("spec.range.gateway", "10.47.0.1");
+        stage.create(range).await?;
+        let counted = |used: usize| move |found: &Value| found["status"]["used"] == used;
+
+        tokio::select! {
+            done = churn(&stage) => done?,
+            broken = sums_that_are_wrong(&stage) => anyhow::bail!("{}", broken?),
+        }
+
+        stage.is(SUBNET, "churn", "30 in use", counted(30)).await?;
+        let used = |found: &Value| found["status"]["statistics"]["used"] == 30;
+        stage.is(NETWORK, "churn", "30 in use", used).await?;
+        let last: Vec<String> = of_round(3).collect();
+        futures::future::try_join_all(last.iter().map(|name| stage.remove(POD, name))).await?;
+        stage
+            .is(SUBNET, "churn", "none in use", counted(0))
+            .await
+            .map(drop)
+    });
+}
+
+fn of_round(round: usize) -> impl Iterator<Item = String> {
+    (0..30).map(move |number| format!("p-{round}-{number}"))
+}
+
+/// Half of the addresses change hands in every round, while the next pods ask already.
+async fn churn(stage: &Stage) -> Result<()> {
+    for round in 0..=3 {
+        let next = of_round(round).map(|name| async move { stage.create(pod(&name).on("churn")).await });
+        let former = round.checked_sub(1).into_iter().flat_map(of_round);
+        let former = former.map(|name| async move { stage.remove(POD, &name).await });
+        tokio::try_join!(
+            futures::future::try_join_all(next),
+            futures::future::try_join_all(former)
+        )?;
+        let mut seen = std::collections::BTreeSet::new();
+        for name in of_round(round) {
+            let found = stage.bound(&name, 1).await?;
+            assert!(seen.insert(crate::stage::ip(&found[0]).to_owned()), "{found:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the Subnet until its numbers do not add up; answers with it.
+async fn sums_that_are_wrong(stage: &Stage) -> Result<Value> {
+    loop {
+        let found = stage.get(SUBNET, "churn").await?.unwrap_or_default();
+        let number = |field: &str| found["status"][field].as_i64().unwrap_or_default();
+        let (total, used, available) = (number("total"), number("used"), number("available"));
+        if used < 0 || available < 0 || used + available != total {
+            return Ok(found);
+        }
+    }
+}
