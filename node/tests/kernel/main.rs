@@ -6,6 +6,7 @@
 mod adopt;
 mod drift;
 mod fresh;
+mod hybrid;
 #[path = "../firewall/net.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod net;

@@ -107,6 +107,16 @@ fn held<'a>(work: &Work<'a>, family: Family, table: u32) -> Vec<&'a Route> {
         .collect()
 }
 
+/// What the table of a subnet shall hold, if it has this number.
+pub(super) fn wanted(plan: &plan::Plan, range: IpNetwork, number: u32) -> Vec<Route> {
+    let content = plan.tables.iter().find(|(table, _)| match table {
+        Table::FromSubnet(of) => normal(of) == Some(range),
+        _ => false,
+    });
+    let routes = content.into_iter().flat_map(|(_, content)| &content.routes);
+    routes.filter_map(|route| planned(number, route)).collect()
+}
+
 /// A planned route as the kernel will show it.
 fn planned(table: u32, route: &plan::Route) -> Option<Route> {
     let family = Family::of(route.destination.ip());

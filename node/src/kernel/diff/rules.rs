@@ -20,7 +20,7 @@ use crate::kernel::change::Change;
 use crate::kernel::names::{
     FROM_SUBNET_FIRST, OVERLAY_REPLY, SKIP_FROM_SUBNET, TABLE_LOCAL, is_subnet_table,
 };
-use crate::kernel::state::{Family, Rule, Way};
+use crate::kernel::state::{Family, Route, Rule, Way};
 use crate::plan::{Plan, Table, TableNumbers};
 
 /// Where in the kernel's list a rule stands: priority, then age.
@@ -77,7 +77,9 @@ struct Rules<'a> {
     /// Tables that a rule leads to, that hold routes, or that were given away in this pass.
     taken: BTreeSet<u32>,
     next_table: u32,
-    /// Tables whose rules somebody flushed.
+    /// Tables that may be subnets', that hold routes and that no rule leads to.
+    unled: BTreeMap<u32, Vec<&'a Route>>,
+    /// Those of them that hold routes over our tunnel only.
     orphans: Vec<u32>,
     /// Where the last common rule stands, once that is settled.
     after: Option<Place>,
@@ -111,6 +113,7 @@ impl<'a> Rules<'a> {
             to_overlay,
             overlay_mark,
         } = work.plan.numbers;
+        let unled = unled(family, work, &held);
         Self {
             family,
             numbers: work.plan.numbers,
@@ -121,7 +124,8 @@ impl<'a> Rules<'a> {
                 .chain([local_direct, to_overlay, overlay_mark])
                 .collect(),
             next_table: FROM_SUBNET_FIRST,
-            orphans: orphans(family, work, &held),
+            orphans: orphans(work, &unled),
+            unled,
             held,
             by_source,
             after: None,
@@ -271,35 +275,39 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Tables of subnets that no rule leads to and that hold routes over our tunnel only, highest first. Somebody
-/// flushed the rules: without this each time would leave tables behind.
-fn orphans(family: Family, work: &Work<'_>, held: &[&Rule]) -> Vec<u32> {
-    let Some(tunnel) = &work.plan.vxlan else {
-        return vec![];
-    };
+/// Routes of tables that no rule leads to.
+fn unled<'a>(family: Family, work: &Work<'a>, held: &[&Rule]) -> BTreeMap<u32, Vec<&'a Route>> {
     let TableNumbers {
         local_direct,
         to_overlay,
         overlay_mark,
     } = work.plan.numbers;
-    let mut ours: BTreeMap<u32, bool> = BTreeMap::new();
+    let led = held.iter().map(|rule| rule.table);
+    let led: BTreeSet<u32> = led.chain([local_direct, to_overlay, overlay_mark]).collect();
+    let mut tables: BTreeMap<u32, Vec<&Route>> = BTreeMap::new();
     for route in work.state.routes.iter().filter(|route| route.family() == family) {
+        if is_subnet_table(route.table) && !led.contains(&route.table) {
+            tables.entry(route.table).or_default().push(route);
+        }
+    }
+    tables
+}
+
+/// Those that hold routes over our tunnel only, highest first. Somebody flushed the rules: without this each time
+/// would leave tables behind.
+fn orphans(work: &Work<'_>, unled: &BTreeMap<u32, Vec<&Route>>) -> Vec<u32> {
+    let Some(tunnel) = &work.plan.vxlan else {
+        return vec![];
+    };
+    let is_ours = |route: &&Route| {
         let over_tunnel = matches!(&route.way, Way::Link { name, .. } if *name == tunnel.name);
-        let all_ours = ours.entry(route.table).or_insert(true);
-        *all_ours &= over_tunnel || route.way == Way::Throw;
-    }
-    for table in held
+        over_tunnel || route.way == Way::Throw
+    };
+    let ours = unled
         .iter()
-        .map(|rule| rule.table)
-        .chain([local_direct, to_overlay, overlay_mark])
-    {
-        ours.remove(&table);
-    }
-    ours.into_iter()
         .rev()
-        .filter(|(table, ours)| *ours && is_subnet_table(*table))
-        .map(|(table, _)| table)
-        .collect()
+        .filter(|(_, routes)| routes.iter().all(is_ours));
+    ours.map(|(table, _)| *table).collect()
 }
 
 fn common_rule(family: Family, table: u32, mark: u32) -> Rule {

@@ -127,3 +127,6 @@ fn is_owned(state: &State, link: &str, ip: IpAddr) -> bool {
         IpAddr::V6(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

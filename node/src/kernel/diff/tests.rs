@@ -119,7 +119,7 @@ fn over_tunnel(destination: &str) -> crate::plan::Route {
 }
 
 /// One overlay subnet with NAT, as in row 25 of the specification's table.
-fn overlay() -> Plan {
+pub(super) fn overlay() -> Plan {
     let mut plan = Plan {
         vxlan: Some(tunnel()),
         ..Plan::default()
@@ -164,7 +164,7 @@ fn v4(state: &State) -> Vec<Rule> {
         .collect()
 }
 
-fn settle(plan: &Plan, state: &State) -> State {
+pub(super) fn settle(plan: &Plan, state: &State) -> State {
     let settled = take_all(state, &diff(plan, state, Removals::Allowed));
     assert_eq!(
         diff(plan, &settled, Removals::Allowed),

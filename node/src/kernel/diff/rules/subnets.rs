@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnetwork::IpNetwork;
 
 use super::{Rules, is_from_subnet, leads_to_subnet};
-use crate::kernel::diff::Work;
+use crate::kernel::diff::{Work, routes};
 use crate::kernel::names::{SKIP_FROM_SUBNET, VXLAN_INFIX};
 use crate::kernel::state::{Family, Route, Rule, State, Way};
 use crate::plan::{Plan, Table};
@@ -52,13 +52,30 @@ impl<'a> Rules<'a> {
                 return;
             }
             Claim::Again(table, priority) => (Some(table), priority),
-            Claim::New => (self.free_table(), None),
+            Claim::New => {
+                let table = self.table_of_before(work, range).or_else(|| self.free_table());
+                (table, None)
+            }
             Claim::None => (None, None),
         };
         let Some(table) = table else { return };
         self.given.insert(table, range);
         let priority = priority.unwrap_or_else(|| self.free_priority(self.after));
         self.add(work, subnet_rule(self.family, priority, range, table));
+    }
+
+    /// The table that the subnet had until somebody flushed the rules: no rule leads to it, and it holds routes of
+    /// this subnet and nothing else. Without this each time would leave tables behind.
+    fn table_of_before(&mut self, work: &Work<'a>, range: IpNetwork) -> Option<u32> {
+        let found = self.unled.iter().find(|(table, held)| {
+            let wanted = routes::wanted(work.plan, range, **table);
+            let is_wanted = |held: &&Route| wanted.iter().any(|wanted| routes::same(wanted, held));
+            !self.given.contains_key(table) && held.iter().all(is_wanted)
+        });
+        let table = found.map(|(table, _)| *table)?;
+        self.unled.remove(&table);
+        self.orphans.retain(|orphan| *orphan != table);
+        Some(table)
     }
 
     fn ranges<'r>(&self, all: impl Iterator<Item = &'r IpNetwork>) -> BTreeSet<IpNetwork> {
