@@ -336,6 +336,15 @@ impl State {
             .collect()
     }
 
+    /// Whether there is an object that carries the pod's name.
+    fn has_addresses(&self, pod: &Key) -> bool {
+        let label = Key {
+            namespace: pod.namespace.clone(),
+            name: name_label(&pod.name),
+        };
+        self.index.of_pod(&label).next().is_some()
+    }
+
     /// The objects of a virtual machine, whichever pod runs it.
     pub fn instances_of_machine(&self, machine: &Key) -> Vec<Arc<IpInstance>> {
         let objects = self.index.of_machine(machine);
@@ -390,12 +399,17 @@ impl State {
         let keys = |wake: fn(Key) -> Wake| move |key: &Key| wake(key.clone());
         let names = |wake: fn(String) -> Wake| move |key: &Key| wake(key.name.clone());
         let (networks, subnets) = (self.networks.keys(), self.subnets.keys());
+        // In a large cluster it takes seconds to look at all pods: those that may wait for an address come first.
+        let (with, without): (Vec<_>, Vec<_>) = self.pods.keys().partition(|pod| self.has_addresses(pod));
         networks
             .map(names(Wake::Network))
             .chain(subnets.map(names(Wake::Subnet)))
             .chain(self.nodes.keys().map(names(Wake::Node)))
-            .chain(self.pods.keys().map(keys(Wake::Pod)))
+            .chain(without.into_iter().chain(with).map(keys(Wake::Pod)))
             .chain(self.ip_instances.keys().map(keys(Wake::IpInstance)))
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
