@@ -70,7 +70,10 @@ original: lab ## Build the Go project's programs for `make handover` (root; minu
 	@$(LAB) prepare --original
 
 handover: original ## From the Go project to us and back: its manager and webhook beside ours (root)
-	$(ROOT_TEST) --test handover $(ONE_BY_ONE)
+	$(ROOT_TEST) --test handover $(ONE_BY_ONE) --skip daemons::
+
+handover-nodes: original image ## The same with the Go project's daemons, our chart and real pods (root)
+	$(ROOT_TEST) --test handover $(ONE_BY_ONE) daemons::
 
 cluster: prepare image ## Real pods on a real cluster, installed by our chart (root)
 	$(ROOT_TEST) --test cluster $(ONE_BY_ONE)
@@ -92,10 +95,10 @@ test: fmt lab ## Every tier (root)
 	@set +e; \
 	( set -e; $(LAB) prepare --original & prepared=$$!; trap 'kill $$prepared 2>/dev/null || true' EXIT; \
 	  $(MAKE) --no-print-directory clippy unit; wait $$prepared; trap - EXIT; \
-	  $(MAKE) --no-print-directory datapath control-plane handover harness cluster; \
+	  $(MAKE) --no-print-directory datapath control-plane handover harness cluster handover-nodes; \
 	) 2>&1 | tee $(TARGET)/test.log; status=$${PIPESTATUS[0]}; \
 	echo; grep -E '^ +Running |^test result|^test .* FAILED' $(TARGET)/test.log || true; \
 	exit $$status
 
 .PHONY: help demo down fmt clippy generated generate scenarios unit datapath lab prepare image harness \
-	control-plane original handover cluster compare bench-control test
+	control-plane original handover handover-nodes cluster compare bench-control test

@@ -16,7 +16,7 @@ pub use self::faults::Running;
 pub use self::ready::pod_ready;
 use crate::machine::Machine;
 use crate::prepare::{Prepared, prepare};
-use crate::process::Record;
+use crate::process::{Record, spawn};
 use crate::progress::{say, step};
 use crate::state::{Shape, State};
 use crate::topology::Topology;
@@ -93,6 +93,22 @@ impl Cluster {
     /// Starts a program of ours in the control plane's network; it ends with the cluster.
     pub fn start_in_control(&self, name: &str, command: &mut Command) -> Result<Record> {
         control::start_in_control(&self.state, &self.topology.control(), name, command)
+    }
+
+    /// Starts a program on a node, with that node's files and network; it ends with the cluster.
+    pub fn start_on_node(&self, number: usize, name: &str, program: &Command) -> Result<Record> {
+        let node = self.node(number);
+        let name = format!("{}.{name}", node.name());
+        let mut command = node.entering();
+        command.arg(program.get_program()).args(program.get_args());
+        for (variable, value) in program.get_envs() {
+            command.env(variable, value.unwrap_or_default());
+        }
+        let record = spawn(&name, &mut command, &self.state.log(&name))?;
+        self.state.remember(&record)?;
+        let group = self.state.cgroup().child(node.name()).child("system");
+        group.add(record.pid.unsigned_abs())?;
+        Ok(record)
     }
 
     /// Does something in the control plane's network, where our programs listen.

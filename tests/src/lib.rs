@@ -32,6 +32,7 @@ pub mod prepare;
 pub mod process;
 pub mod progress;
 pub mod state;
+pub mod stream;
 pub mod testing;
 pub mod topology;
 pub mod wait;

@@ -70,7 +70,12 @@ impl Machine {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("nsenter");
+        Command::from(self.entering())
+    }
+
+    /// The program that enters, which the one to be run is an argument of. It is the same process then.
+    pub fn entering(&self) -> std::process::Command {
+        let mut command = std::process::Command::new("nsenter");
         command.arg(format!("--net={}", self.network.display()));
         if let Some(process) = self.inside {
             command.args([

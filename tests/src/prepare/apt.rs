@@ -9,7 +9,7 @@ use crate::process::run;
 use crate::progress::{say, step};
 
 /// A Debian package, and a program whose presence shows that it is there.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 11] = [
     ("containerd", "/usr/bin/containerd"),
     ("runc", "/usr/sbin/runc"),
     ("containernetworking-plugins", "/usr/lib/cni/loopback"),
@@ -20,6 +20,7 @@ const NEEDED: [(&str, &str); 10] = [
     ("util-linux", "/usr/bin/nsenter"),
     ("mount", "/usr/bin/mount"),
     ("openssl", "/usr/bin/openssl"),
+    ("ipset", "/usr/sbin/ipset"),
 ];
 
 /// Installs what is absent; asks for nothing when all is there.

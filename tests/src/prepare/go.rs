@@ -71,7 +71,7 @@ const ORIGINAL: Module = Module {
     version: None,
     beside: Some((
         "github.com/alibaba/hybridnet",
-        &["charts/hybridnet", "dist/secrets"],
+        &["charts/hybridnet", "dist/secrets", "dist/images"],
     )),
 };
 
@@ -82,7 +82,7 @@ pub fn build_missing() -> Result<[PathBuf; 3]> {
 }
 
 /// The folder with the programs `manager`, `webhook`, `daemon` and `cni` of the Go project, and its folders
-/// `charts/hybridnet` and `dist/secrets`.
+/// `charts/hybridnet`, `dist/secrets` and `dist/images`.
 pub fn build_original() -> Result<PathBuf> {
     ORIGINAL.built()
 }

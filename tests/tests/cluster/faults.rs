@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hybridnet_tests::cluster::{Cluster, pod_ready};
+use hybridnet_tests::stream::{blocks, stream};
 use hybridnet_tests::wait::until;
 use hybridnet_tests::workload::{Workload, addresses};
 use k8s_openapi::api::core::v1::Pod;
@@ -59,57 +60,6 @@ fn forty_pods_get_ready_when_every_daemon_is_killed_meanwhile() {
     on_the_cluster("kill-daemon", async |cluster| {
         forty_pods_survive_the_death_of(cluster, "daemon").await
     });
-}
-
-/// What a stream told at its end: `blocks N longest-wait-ms M`.
-pub fn blocks(report: &str) -> Result<u64> {
-    let words: Vec<&str> = report.split_whitespace().collect();
-    let at = words
-        .iter()
-        .position(|word| *word == "blocks")
-        .with_context(|| format!("report {report:?}"))?;
-    words
-        .get(at + 1)
-        .context("a number")?
-        .parse()
-        .context("a number of blocks")
-}
-
-/// Two pods on different nodes, and the command that keeps a stream between them.
-pub async fn stream(cluster: &Cluster, name: &str, seconds: &str) -> Result<(Workload, Vec<String>)> {
-    let pods = Workload::new(name, 2);
-    let spread = pods.manifest().replace(
-        "      terminationGracePeriodSeconds",
-        &format!(
-            "      topologySpreadConstraints: [{{maxSkew: 1, topologyKey: kubernetes.io/hostname, \
-             whenUnsatisfiable: DoNotSchedule, labelSelector: {{matchLabels: {{app: {name}}}}}}}]\n      \
-             terminationGracePeriodSeconds"
-        ),
-    );
-    cluster.apply(&spread).await?;
-    let ready = pods.ready(cluster, Duration::from_mins(1)).await?;
-    let [from, to] = ready.as_slice() else {
-        anyhow::bail!("two pods, not {}", ready.len())
-    };
-    let node = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-    anyhow::ensure!(node(from) != node(to), "both on {:?}", node(from));
-    let from = from.metadata.name.clone().context("name")?;
-    let to = to
-        .status
-        .as_ref()
-        .and_then(|status| status.pod_ip.clone())
-        .context("address")?;
-    let words = [
-        "exec",
-        from.as_str(),
-        "--",
-        "peer",
-        "stream",
-        &format!("{to}:8081"),
-        seconds,
-    ]
-    .map(String::from);
-    Ok((pods, words.to_vec()))
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use hybridnet_tests::chart;
 use hybridnet_tests::cluster::Cluster;
+use hybridnet_tests::stream::{blocks, stream};
 use hybridnet_tests::workload::{Workload, addresses};
 
-use crate::faults::{blocks, stream};
 use crate::on_the_cluster;
 
 const NEXT: &str = "next";

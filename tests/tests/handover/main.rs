@@ -6,8 +6,10 @@
 
 mod added;
 mod both;
+mod daemons;
 mod kubelet;
 mod leftovers;
+mod machines;
 mod managers;
 mod moves;
 mod scene;

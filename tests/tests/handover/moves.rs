@@ -4,12 +4,16 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
 use hybridnet_api::names::MANAGER_LEASE;
+use hybridnet_tests::chart;
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::original::{self, Original};
+use hybridnet_tests::ours::{self, Run};
 use hybridnet_tests::process::Record;
-use hybridnet_tests::{chart, ours};
 
 use crate::scene::{NODE, POD_REST, addresses};
+
+/// Virtual machines keep their addresses.
+const GATES: &str = "--feature-gates=VMIPRetain=true";
 
 /// One of the two implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +41,11 @@ impl Release {
         }
     }
 
-    pub fn start_manager(self, cluster: &Cluster) -> Result<Record> {
+    /// Starts one more manager.
+    pub fn start_manager(self, cluster: &Cluster) -> Result<()> {
         match self {
-            Self::Original => original()?.start_manager(cluster),
-            Self::Ours => cluster.start_manager(),
+            Self::Original => original()?.start_manager(cluster, &[GATES]).map(drop),
+            Self::Ours => cluster.start_manager_as(&Run::default().flag(GATES)).map(drop),
         }
     }
 }
@@ -71,6 +76,8 @@ pub async fn install_original(cluster: &Cluster) -> Result<()> {
         "daemon.enableFelixPolicy=false",
         "defaultIPFamily=DualStack",
         "init.cidr=10.61.0.0/24",
+        // Whoever looks for its image shall not look outside.
+        "images.hybridnet.imagePullPolicy=Never",
     ] {
         words.extend(["--set".to_owned(), value.to_owned()]);
     }

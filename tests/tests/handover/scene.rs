@@ -20,7 +20,8 @@ pub const NODE: &str = "node-1";
 pub const POD_REST: &str = "terminationGracePeriodSeconds: 0, tolerations: [{operator: Exists}], containers: [{name: \
                             c, image: none}]";
 
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long anything may take.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two nodes of one underlay network, and one of another. There is room on them as far as the scheduler knows.
 pub async fn nodes(cluster: &Cluster) -> Result<()> {

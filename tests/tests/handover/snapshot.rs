@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use hybridnet_api::network::Count;
 use hybridnet_api::{IpInstance, Network, Subnet};
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::wait::{Look, until};
@@ -43,6 +44,10 @@ impl Snapshot {
             return Ok(Err(format!("subnet {}: {:?}", subnet.name_any(), subnet.status)));
         }
         let networks = Api::<Network>::all(client.clone()).list(&all).await?.items;
+        if let Some(network) = networks.iter().find(|network| !is_summed(network, &subnets)) {
+            let status = &network.status;
+            return Ok(Err(format!("network {}: {status:?}", network.name_any())));
+        }
         let pods = Api::<Pod>::namespaced(client.clone(), namespace)
             .list(&all)
             .await?;
@@ -90,6 +95,20 @@ fn is_counted(subnet: &Subnet, addresses: &[IpInstance]) -> bool {
     });
     let status = subnet.status.clone().unwrap_or_default();
     !range.exclude_ip_ranges.is_empty() || usize::try_from(status.used) == Ok(used.count())
+}
+
+/// Whether a Network's used addresses are those of its Subnets.
+fn is_summed(network: &Network, subnets: &[Subnet]) -> bool {
+    let name = network.name_any();
+    let used = |version: &str| -> i32 {
+        let its = subnets
+            .iter()
+            .filter(|subnet| subnet.spec.network == name && subnet.spec.range.version == version);
+        its.filter_map(|subnet| Some(subnet.status.as_ref()?.used)).sum()
+    };
+    let status = network.status.clone().unwrap_or_default();
+    let count = |count: Option<Count>| count.unwrap_or_default().used;
+    (count(status.statistics), count(status.ipv6_statistics)) == (used("4"), used("6"))
 }
 
 /// How often each event of a pod was told.
