@@ -97,6 +97,10 @@ fn a_machine_keeps_its_addresses_from_pod_to_pod_until_it_goes() {
         stage.delete(MACHINE, "box").await?;
         stage.delete(MACHINE_INSTANCE, "box").await?;
         stage.remove(POD, "virt-launcher-box-b").await?;
+        for one in of_machine(&stage, "box").await? {
+            let pod = &one["spec"]["binding"]["podName"];
+            assert_eq!(pod, "virt-launcher-box-b", "nothing is kept: {one}");
+        }
         for one in &after {
             stage.remove(IP_INSTANCE, name(one)).await?;
         }
