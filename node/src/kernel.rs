@@ -166,6 +166,9 @@ impl Kernel {
             report.errors.extend(second.errors);
         }
         for change in &report.changes {
+            if change.takes_from_another() {
+                tracing::warn!(%change, "somebody else wrote to a routing table of ours: give them another");
+            }
             tracing::debug!(%change, "changed");
         }
         self.mention(&report.absent_sysctls);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::names::HOST_END_PREFIX;
+use super::names::{HOST_END_PREFIX, is_subnet_table};
 use super::state::{Family, Forward, Route, Rule, Way};
 use crate::mac::Mac;
 use crate::newcomers::Held;
@@ -177,6 +177,20 @@ impl Change {
         }
     }
 
+    /// Whether this removes something that no daemon of either project ever wrote: a route over a router, or to
+    /// several, in the tables that all packets are looked up in (datapath spec 4.3).
+    pub fn takes_from_another(&self) -> bool {
+        let Self::DeleteRoute(route) = self else {
+            return false;
+        };
+        let over_router = match &route.way {
+            Way::Link { gateway, .. } => gateway.is_some(),
+            Way::Several(_) | Way::Other => true,
+            Way::Throw => false,
+        };
+        over_router && (!is_subnet_table(route.table) || route.destination.prefix() != 0)
+    }
+
     /// The link that must exist for this step; where there is none the step waits for the next pass.
     pub fn needs_link(&self) -> Option<&str> {
         match self {
@@ -306,6 +320,34 @@ mod tests {
     use super::super::diff::host_end_route;
     use super::*;
     use crate::newcomers::Newcomers;
+
+    /// Datapath scenario 41: a foreign route with a gateway in 40000.
+    #[test]
+    fn a_route_that_we_never_write_is_told_of_when_it_goes() {
+        let route = |table, destination: &str, via: Option<&str>| {
+            Change::DeleteRoute(Route {
+                destination: destination.parse().unwrap(),
+                way: Way::Link {
+                    name: "eth0".into(),
+                    gateway: via.map(|via| via.parse().unwrap()),
+                    link_scope: false,
+                },
+                ..host_end_route(table, "eth0", [10, 0, 0, 5].into())
+            })
+        };
+        let router = Some("192.168.0.254");
+        let cases = [
+            (route(40_000, "10.9.0.0/16", router), true),
+            (route(40_000, "0.0.0.0/0", router), true),
+            (route(40_000, "10.9.0.0/16", None), false),
+            (route(10_000, "10.9.0.0/16", router), true),
+            // As a VLAN has it.
+            (route(10_000, "0.0.0.0/0", router), false),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(change.takes_from_another(), expected, "{change}");
+        }
+    }
 
     #[tokio::test]
     async fn a_step_hurts_a_newcomer_if_its_address_is_served_no_more_or_by_another_link() {

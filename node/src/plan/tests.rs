@@ -104,9 +104,10 @@ fn ipv6_vtep() -> View {
     view
 }
 
+/// Datapath scenario 25: a fresh node, one overlay subnet.
+/// Datapath scenario 24: IPv6 is switched off.
 #[test]
 fn a_fresh_node_with_one_overlay_subnet() {
-    // Row 25. IPv6 is switched off: row 24.
     insta::assert_snapshot!(plan(&single_stack()));
 }
 
@@ -115,15 +116,15 @@ fn a_dual_stack_node_with_pods() {
     insta::assert_snapshot!(plan(&dual_stack()));
 }
 
+/// Datapath scenario 33: an overlay without NAT.
 #[test]
 fn an_overlay_that_does_not_masquerade() {
-    // Row 33.
     insta::assert_snapshot!(plan(&without_nat()));
 }
 
+/// Datapath scenario 32: underlay ranges in the overlay's table.
 #[test]
 fn an_overlay_beside_underlay_networks() {
-    // Rows 32 and 35.
     insta::assert_snapshot!(plan(&with_underlay()));
 }
 
@@ -165,9 +166,9 @@ fn when_the_overlay_network_is_deleted_nothing_leads_into_it_any_more() {
     assert_eq!(plan(&unknown).tables, BTreeMap::new());
 }
 
+/// Datapath scenario 32: the gateway is thrown out.
 #[test]
 fn a_vlan_subnet_is_reached_through_the_overlay_but_for_its_gateway() {
-    // Row 32.
     let view = world()
         .network(underlay("vlan", "VLAN"))
         .subnet(subnet("a", "overlay", "100.64.0.0/16"))
@@ -179,9 +180,13 @@ fn a_vlan_subnet_is_reached_through_the_overlay_but_for_its_gateway() {
     );
 }
 
+/// Datapath scenario 26: nothing excluded, or a gateway.
+/// Datapath scenario 27: one range and a gateway.
+/// Datapath scenario 28: two ranges that touch.
+/// Datapath scenario 29: three ranges with holes.
+/// Datapath scenario 30: three ranges and excluded addresses.
 #[test]
 fn excluded_blocks_are_those_of_the_worked_values() {
-    // Rows 26 to 30.
     let blocks = |subnets: &[hybridnet_api::Subnet]| {
         let mut view = world();
         view.subnets = subnets.iter().cloned().map(Arc::new).collect();
@@ -227,9 +232,10 @@ fn excluded_blocks_are_those_of_the_worked_values() {
     );
 }
 
+/// Datapath scenario 39: the subnet is deleted.
 #[test]
 fn a_subnet_that_is_gone_is_in_no_table() {
-    // Row 39: its rule is in the kernel, and its range is not among the known ones any more.
+    // Its rule is in the kernel, and its range is not among the known ones any more.
     let mut view = dual_stack();
     view.subnets.remove(0);
 
@@ -358,9 +364,9 @@ fn preferred_links_that_do_not_exist_are_a_problem() {
     );
 }
 
+/// Datapath scenario 50: `--vtep-address-cidrs` chooses.
 #[test]
 fn the_tunnels_address_is_from_the_allowed_ranges() {
-    // Row 50.
     let mut view = world().address("eth0", "10.2.0.1/16");
     view.settings.vtep_cidrs = vec!["10.2.0.0/16".parse().unwrap()];
     assert_eq!(
@@ -566,9 +572,9 @@ fn underlay_pods_are_answered_for_on_the_tunnel_too() {
 
 // Sysctls.
 
+/// Datapath scenario 23: the default route is an advertised one.
 #[test]
 fn a_default_route_by_advertisement_survives_forwarding() {
-    // Row 23.
     let plan = plan(&dual_stack());
 
     assert_eq!(
@@ -577,9 +583,9 @@ fn a_default_route_by_advertisement_survives_forwarding() {
     );
 }
 
+/// Datapath scenario 24: the kernel has no IPv6.
 #[test]
 fn without_ipv6_nothing_of_it_is_wanted() {
-    // Row 24.
     let mut view = dual_stack();
     view.machine.ipv6_usable = false;
 

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
+
 use crate::kernel::change::{Change, NewTunnel, NewVlan};
 use crate::kernel::state::{Address, Forward, Kind, Link, Replication, Route, Rule, State, Tag, Tunnel, Way};
 
@@ -45,21 +47,10 @@ fn take(state: &mut State, change: &Change) {
         }
         Change::AddAddress { .. } | Change::DeleteAddress { .. } => addresses(state, change),
         Change::LendAddress { link, ip } => {
-            if state.links.contains_key(link) {
-                state.addresses.push(Address {
-                    link: link.clone(),
-                    ip: *ip,
-                    global_scope: false,
-                    no_prefix_route: true,
-                    unfit: false,
-                });
-            }
+            lend(state, link, *ip);
+            disown(state, link, *ip);
         }
-        Change::DisownAddress { link, ip } => {
-            state
-                .owned
-                .retain(|(on, v4)| !(on == link && IpAddr::V4(*v4) == ip.ip()));
-        }
+        Change::DisownAddress { link, ip } => disown(state, link, *ip),
         Change::ReplaceForward(entry) => replace_forward(state, entry),
         Change::AppendForward(entry) => {
             state.forwards.insert(entry.clone());
@@ -187,9 +178,33 @@ fn addresses(state: &mut State, change: &Change) {
                     .addresses
                     .retain(|held| !(held.link == *link && held.ip == *ip));
             }
+            let held = &state.addresses;
+            state.owned.retain(|(link, v4)| {
+                held.iter()
+                    .any(|held| held.link == *link && held.ip.ip() == IpAddr::V4(*v4))
+            });
         }
         _ => {}
     }
+}
+
+fn lend(state: &mut State, link: &str, ip: IpNetwork) {
+    let is_it = |held: &Address| held.link == link && held.ip == ip;
+    if state.links.contains_key(link) && !state.addresses.iter().any(is_it) {
+        state.addresses.push(Address {
+            link: link.to_owned(),
+            ip,
+            global_scope: false,
+            no_prefix_route: true,
+            unfit: false,
+        });
+    }
+}
+
+fn disown(state: &mut State, link: &str, ip: IpNetwork) {
+    state
+        .owned
+        .retain(|(on, v4)| on != link || IpAddr::V4(*v4) != ip.ip());
 }
 
 fn replace_forward(state: &mut State, entry: &Forward) {

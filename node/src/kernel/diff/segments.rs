@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 
-use super::{Phase, Work};
+use super::{Phase, Removals, Work};
 use crate::kernel::change::{Change, LinkChange, NewVlan};
 use crate::kernel::state::{Address, Kind, State, Tag};
 use crate::plan::{Plan, Segment};
@@ -63,13 +63,19 @@ pub(super) fn lends(work: &mut Work<'_>) {
             .filter(|held| held.link == *link && held.ip.is_ipv4())
             .partition(|held| is_lent(held, plan, state));
         let kept = keep(segment, &lent, &own);
-        for held in lent.iter().filter(|held| !kept.contains(&held.ip)) {
+        let mut goes: Vec<_> = lent.iter().filter(|held| !kept.contains(&held.ip)).collect();
+        if work.removals == Removals::Withheld {
+            goes.clear();
+        }
+        for held in &goes {
             take_back(work, held, &own);
         }
         for ip in &kept {
             let is_held = lent.iter().any(|held| held.ip == *ip);
+            // The kernel may remove it with another of its range.
+            let may_go = goes.iter().any(|held| are_of_one_range(held.ip, *ip));
             let (link, ip) = (link.clone(), *ip);
-            if !is_held {
+            if !is_held || may_go {
                 work.step(Phase::Address, Change::LendAddress { link, ip });
             } else if is_owned(state, &link, ip.ip()) {
                 // The link was set down and up: the kernel made the routes again.
@@ -83,15 +89,18 @@ pub(super) fn lends(work: &mut Work<'_>) {
 /// given it no route, unless it is told that the next address takes over.
 fn take_back(work: &mut Work<'_>, held: &Address, own: &[&Address]) {
     let (link, ip) = (held.link.clone(), held.ip);
-    let heir = |own: &&Address| own.ip.network() == ip.network() && own.ip.prefix() == ip.prefix();
-    if own.iter().any(heir) {
+    if own.iter().any(|own| are_of_one_range(own.ip, ip)) {
         let promote = Change::Sysctl {
             path: format!("net/ipv4/conf/{link}/promote_secondaries"),
             value: "1".into(),
         };
-        work.removal(Phase::Sysctl, promote);
+        work.step(Phase::Sysctl, promote);
     }
-    work.removal(Phase::Address, Change::DeleteAddress { link, ip });
+    work.step(Phase::Address, Change::DeleteAddress { link, ip });
+}
+
+fn are_of_one_range(one: IpNetwork, other: IpNetwork) -> bool {
+    one.network() == other.network() && one.prefix() == other.prefix()
 }
 
 /// What the link shall be lent: in each range what it is lent already, if a pod here has it.

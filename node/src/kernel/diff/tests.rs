@@ -174,6 +174,7 @@ pub(super) fn settle(plan: &Plan, state: &State) -> State {
     settled
 }
 
+/// Datapath scenario 25: the rules and tables of a fresh node.
 #[test]
 fn a_fresh_node_gets_the_rules_and_routes_of_the_specification() {
     let state = converged(&overlay());
@@ -433,6 +434,7 @@ fn tunnels_of_others_stay() {
     assert_eq!(settle(&overlay(), &state).links.get("flannel.1"), Some(&flannel));
 }
 
+/// Datapath scenario 38: the local rule was moved.
 #[test]
 fn rules_follow_a_local_rule_that_was_moved() {
     let mut state = machine();
@@ -508,6 +510,7 @@ fn a_rule_behind_its_successors_is_moved_and_they_are_not() {
     assert_eq!(changes, expected);
 }
 
+/// Datapath scenario 42: a foreign rule for a pod range.
 #[test]
 fn a_foreign_rule_for_a_pod_range_is_neither_used_nor_touched() {
     let mut state = machine();
@@ -593,6 +596,7 @@ fn two_rules_with_one_table_are_parted_without_a_gap() {
     settle(&plan, &state);
 }
 
+/// Datapath scenario 39: rule and table of a deleted subnet.
 #[test]
 fn the_rule_and_table_of_a_deleted_subnet_go() {
     let mut plan = overlay();
@@ -658,6 +662,7 @@ fn a_rule_without_a_mask_and_without_a_subnet_is_somebody_elses() {
     assert!(after.routes.contains(&route(12_345, "0.0.0.0/0", over("eth1"))));
 }
 
+/// Datapath scenario 41: a foreign route in one of our tables.
 #[test]
 fn a_route_over_the_wrong_link_is_replaced_and_a_foreign_one_removed() {
     let plan = overlay();

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 /// The underlay's subnets, and their gateways.
 pub const UNDERLAY: [(&str, &str); 2] = [("10.0.0.0/24", "10.0.0.1"), ("fd10::/64", "fd10::1")];
-/// The overlay's subnets.
-pub const OVERLAY: [&str; 2] = ["100.64.0.0/16", "fd64::/64"];
+/// The overlay's subnets, and an address of each that no pod has.
+pub const OVERLAY: [(&str, &str); 2] = [("100.64.0.0/16", "100.64.0.1"), ("fd64::/64", "fd64::1")];
 
 fn object<T: DeserializeOwned>(value: Value) -> Arc<T> {
     Arc::new(serde_json::from_value(value).unwrap())
@@ -30,13 +30,11 @@ pub fn view(node: u8) -> View {
         network("overlay", json!({"type": "Overlay", "netID": 4})),
         network("vlan", json!({"type": "Underlay", "mode": "VLAN", "netID": 0})),
     ];
-    for (number, cidr) in OVERLAY.iter().enumerate() {
-        view.subnets
-            .push(subnet(&format!("overlay{number}"), "overlay", cidr, None));
-    }
-    for (number, (cidr, gateway)) in UNDERLAY.iter().enumerate() {
-        view.subnets
-            .push(subnet(&format!("vlan{number}"), "vlan", cidr, Some(gateway)));
+    for (network, ranges) in [("overlay", OVERLAY), ("vlan", UNDERLAY)] {
+        for (number, (cidr, gateway)) in ranges.into_iter().enumerate() {
+            let name = format!("{network}{number}");
+            view.subnets.push(subnet(&name, network, cidr, gateway));
+        }
     }
     view.node_infos = [1, 2].map(node_info).into();
     view
@@ -51,7 +49,7 @@ fn network(name: &str, spec: Value) -> Arc<Network> {
 }
 
 /// A subnet.
-pub fn subnet(name: &str, network: &str, cidr: &str, gateway: Option<&str>) -> Arc<Subnet> {
+pub fn subnet(name: &str, network: &str, cidr: &str, gateway: &str) -> Arc<Subnet> {
     let version = if cidr.contains(':') { "6" } else { "4" };
     object(json!({
         "apiVersion": "networking.alibaba.com/v1", "kind": "Subnet",

@@ -60,6 +60,11 @@ pub struct Site {
 impl Site {
     /// Everything connected; the nodes know their networks and have no pods.
     pub async fn new() -> Self {
+        Self::new_with(|_| {}).await
+    }
+
+    /// As [`Self::new`], with another view of the API on each node.
+    pub async fn new_with(change: impl Fn(&mut View)) -> Self {
         let (switch, router, outside) = (Netns::new("switch"), Netns::new("router"), Netns::new("out"));
         switch.sh("ip link add br0 type bridge; ip link set br0 up");
         let nodes = [Netns::new("node"), Netns::new("node")];
@@ -85,7 +90,10 @@ impl Site {
             switch,
             router,
             outside,
-            nodes: [Node::new(first, 1).await, Node::new(second, 2).await],
+            nodes: [
+                Node::new(first, 1, &change).await,
+                Node::new(second, 2, &change).await,
+            ],
         }
     }
 }
@@ -100,14 +108,15 @@ fn plug(switch: &Netns, port: &str, device: &Netns, address: &str) {
 }
 
 impl Node {
-    async fn new(namespace: Netns, number: u8) -> Self {
+    async fn new(namespace: Netns, number: u8, change: impl Fn(&mut View)) -> Self {
         let kernel = kernel(&namespace).await;
-        let node = Self {
+        let mut node = Self {
             namespace,
             kernel,
             view: view(number),
             number,
         };
+        change(&mut node.view);
         node.pass().await;
         node
     }
@@ -205,14 +214,15 @@ impl Node {
         let responder = self.kernel.responder().await.unwrap();
         tokio::spawn(async move {
             let lookup = move |ip| known.get(&ip).copied();
-            responder.run(&lookup, Duration::from_secs(3600)).await;
+            responder.run(&lookup, Duration::from_hours(1)).await;
         });
     }
 }
 
 /// Who the server takes the client for, after both said more than a packet holds.
 pub fn talk(client: &Netns, server: &Netns, address: &str) -> IpAddr {
-    try_talk(client, server, address, 80).unwrap_or_else(|error| panic!("to {address}: {error}"))
+    let seen = try_talk(client, server, address, 80);
+    seen.map_err(|error| format!("to {address}: {error}")).unwrap()
 }
 
 /// As [`talk`], to a port that may lead elsewhere.

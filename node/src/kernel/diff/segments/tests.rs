@@ -180,6 +180,17 @@ fn what_is_lent_stays_while_its_pod_does_and_goes_over_to_another() {
     assert_eq!(on(&state, "eth0"), ["10.0.0.9/24"]);
 }
 
+#[test]
+fn of_two_that_were_lent_the_one_that_stays_survives_the_other() {
+    let plan = vlan("eth0", &["10.0.0.12"]);
+    let mut state = machine();
+    state.addresses = ["10.0.0.9/24", "10.0.0.12/24"]
+        .map(|text| address("eth0", text, true))
+        .into();
+
+    assert_eq!(on(&settle(&plan, &state), "eth0"), ["10.0.0.12/24"]);
+}
+
 /// Datapath scenario 56: the enhancement is off, or the last pod gone.
 #[test]
 fn without_pods_or_with_lending_switched_off_nothing_is_lent() {
