@@ -23,7 +23,7 @@ use crate::patch::difference;
 use crate::queue::Outcome;
 use crate::quota::Quota;
 use crate::world::store::Key;
-use crate::world::{State, Wake};
+use crate::world::{Node, State, Wake};
 
 mod findings;
 
@@ -34,15 +34,8 @@ pub const LONGEST_NAME: usize = 63;
 #[derive(Debug)]
 pub struct Networks {
     context: Context,
-    /// What was last seen: nodes are woken when the quota changes.
-    shown: Mutex<HashMap<String, Shown>>,
-}
-
-/// What is remembered of a Network, for what depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shown {
-    quota: Quota,
-    faulty: bool,
+    /// Whether each is faulty.
+    shown: Mutex<HashMap<String, bool>>,
 }
 
 /// Everything that a Network's status follows from.
@@ -53,6 +46,9 @@ struct Seen {
     subnets: Vec<String>,
     /// Sorted.
     nodes: Vec<String>,
+    /// Those among the nodes whose labels do not say how full the network is. What was last seen does not
+    /// tell: a node may have been labelled since, by what it saw in between.
+    outdated: Vec<String>,
     usage: NetworkUsage,
     clash: Option<Clash>,
 }
@@ -128,23 +124,13 @@ impl Networks {
         let dual = i64::try_from(usage.dual_stack_available()).unwrap_or(i64::MAX);
         let (ipv4, ipv6) = (shown(usage.ipv4.counts), shown(usage.ipv6.counts));
         self.context.metrics.set_network_usage(name, ipv4, ipv6, dual);
-        let now = Shown {
-            quota: Quota::of(usage),
-            faulty: findings::fault(&seen.network).is_some(),
-        };
-        let before = {
-            let mut shown = self.lock();
-            let before = shown.insert(name.to_owned(), now);
-            self.count_faulty(&shown);
-            before
-        };
-        let flipped = before.is_none_or(|before| before.quota != now.quota);
-        if flipped && seen.network.spec.network_type() == Ok(NetworkType::Underlay) {
-            let queues = self.context.world.queues();
-            seen.nodes
-                .iter()
-                .for_each(|node| queues.wake(Wake::Node(node.clone())));
-        }
+        let mut shown = self.lock();
+        shown.insert(name.to_owned(), findings::fault(&seen.network).is_some());
+        self.count_faulty(&shown);
+        drop(shown);
+        let queues = self.context.world.queues();
+        let outdated = seen.outdated.iter();
+        outdated.for_each(|node| queues.wake(Wake::Node(node.clone())));
     }
 
     fn forget(&self, name: &str) {
@@ -154,12 +140,12 @@ impl Networks {
         self.count_faulty(&shown);
     }
 
-    fn count_faulty(&self, shown: &HashMap<String, Shown>) {
-        let faulty = shown.values().filter(|shown| shown.faulty).count();
+    fn count_faulty(&self, shown: &HashMap<String, bool>) {
+        let faulty = shown.values().filter(|faulty| **faulty).count();
         self.context.metrics.objects.set_invalid("Network", faulty);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, bool>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,10 +181,17 @@ impl Seen {
             }),
             None => None,
         };
+        let usage = state.addresses.network_usage(&key.name);
+        let quota = Quota::of(&usage);
+        let is_outdated = |node: &&&Arc<Node>| {
+            type_ == Some(NetworkType::Underlay) && !quota.is_said_by(node.metadata.labels.as_ref())
+        };
+        let outdated = nodes.iter().filter(is_outdated);
         Some(Self {
             subnets,
+            outdated: outdated.map(|node| node.name_any()).collect(),
             nodes: nodes.iter().map(|node| node.name_any()).collect(),
-            usage: state.addresses.network_usage(&key.name),
+            usage,
             clash,
             network,
         })
@@ -239,5 +232,37 @@ pub(crate) fn shown(counts: Counts) -> Usage {
         total: number(counts.total),
         used: number(counts.used),
         available: number(counts.available),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+    use crate::fixtures::{network, node, subnet};
+
+    #[test]
+    fn nodes_whose_labels_do_not_say_how_full_their_network_is_are_outdated() {
+        let mut state = State::default();
+        let underlay = network("net").net_id(7).selector("rack", "a").build();
+        state.networks.apply(Event::Apply(underlay));
+        state
+            .subnets
+            .apply(Event::Apply(subnet("s", "net", "10.0.0.0/24").build()));
+        for (name, ipv4) in [("told", "nonempty"), ("late", "empty")] {
+            let node = node(name)
+                .label("rack", "a")
+                .label("networking.alibaba.com/ipv4-address-quota", ipv4)
+                .label("networking.alibaba.com/ipv6-address-quota", "empty")
+                .label("networking.alibaba.com/dualstack-address-quota", "empty");
+            state.nodes.apply(Event::Apply(node.build()));
+        }
+        state.addresses.refresh_all(&state.networks, &state.subnets);
+
+        let seen = Seen::of(&state, &Key::cluster("net")).unwrap();
+
+        assert_eq!(seen.nodes, ["late", "told"]);
+        assert_eq!(seen.outdated, ["late"]);
     }
 }

@@ -1,6 +1,8 @@
 //! Whether nodes of an underlay network can take pods: labels that the scheduler reads through a pod's
 //! node selector (control-plane spec 4.10). They are written with the others by [`crate::node`].
 
+use std::collections::BTreeMap;
+
 use hybridnet_api::names::{label, quota};
 use hybridnet_ipam::NetworkUsage;
 
@@ -20,6 +22,14 @@ impl Quota {
             ipv6: usage.ipv6.open > 0,
             dual_stack: usage.dual_stack_open() > 0,
         }
+    }
+
+    /// Whether the labels of a node say it.
+    pub fn is_said_by(self, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let said = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+        Self::labels(Some(self))
+            .into_iter()
+            .all(|(key, value)| said(key) == value)
     }
 
     /// The three labels of a node; without an underlay network they are absent.
