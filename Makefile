@@ -5,6 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/lab
+MODEL := $(CARGO) run --profile model -p hybridnet-operator --features simulation --bin hybridnet-model --
 TRIPLE := $(shell uname -m)-unknown-linux-gnu
 # What needs root or a cluster is behind features, so that plain `cargo test` needs nothing.
 ROOT_FEATURES := hybridnet-tests/cluster,hybridnet-node/root-tests,hybridnet-cni/root-tests
@@ -44,8 +45,10 @@ unit: ## Unit, property and model tests: no root, no cluster
 	$(CARGO) test --workspace
 
 model: ## The manager in 100 000 simulated histories with faults (SEED=n repeats one, HISTORIES=n)
-	$(CARGO) run --profile model -p hybridnet-operator --features simulation --bin hybridnet-model -- \
-		$(if $(SEED),--seed $(SEED),--histories $(or $(HISTORIES),100000))
+	$(MODEL) $(if $(SEED),--seed $(SEED),--histories $(or $(HISTORIES),100000))
+
+model-mutations: ## Whether the model test catches faults that are put into the manager
+	$(MODEL) --mutations --histories 20000
 
 datapath: ## Plugin and node against this machine's kernel (root)
 	$(ROOT_TEST) --test netns --test cni_pod --test firewall --test kernel
@@ -100,5 +103,5 @@ test: fmt lab ## Every tier (root)
 	echo; grep -E '^ +Running |^test result|^test .* FAILED' $(TARGET)/test.log || true; \
 	exit $$status
 
-.PHONY: help demo down fmt clippy generated generate scenarios unit datapath lab prepare image harness \
+.PHONY: help demo down fmt clippy generated generate scenarios unit model model-mutations datapath lab prepare image harness \
 	control-plane original handover handover-nodes cluster compare bench-control test

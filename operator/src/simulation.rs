@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::simulation::agents::Sandboxes;
+use crate::simulation::agents::{Deed, Sandboxes};
 use crate::simulation::chance::Chance;
 use crate::simulation::figures::Figures;
 use crate::simulation::history::{Event, History, What};
@@ -85,6 +85,8 @@ struct Simulation {
     /// Requests that will never be answered.
     lost: Vec<Call>,
     sandboxes: Sandboxes,
+    /// What the rest of the cluster can do, at which version of the server's.
+    deeds: Option<(u32, Vec<Deed>)>,
     chance: Chance,
     /// How many requests in a hundred go wrong.
     faults: usize,
@@ -137,6 +139,7 @@ impl Simulation {
             managers: vec![],
             lost: vec![],
             sandboxes: Sandboxes::new(),
+            deeds: None,
             chance: Chance::new(history.seed),
             faults: 0,
             death: None,

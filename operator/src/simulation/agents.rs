@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hybridnet_api::names::{annotation, label};
 use serde_json::{Value, json};
 
 use super::chance::Chance;
 use super::cluster::{self, has_ended};
 use super::model::families_of;
-use super::resource::{Resource, controller_of, ip_of, key_of, owners_of, text, uid_of};
+use super::resource::{Resource, controller_of, ip_of, key_of, label_of, owners_of, text, uid_of};
 use super::server::{Server, finalizers, is_marked};
 use crate::world::store::Key;
 
@@ -122,15 +123,9 @@ fn of_kubelet(server: &Server, sandboxes: &Sandboxes, pod: &Value, deeds: &mut V
 
 /// Whether the daemon takes an object for the pod's.
 pub fn is_bound(instance: &Value, pod: &Value) -> bool {
-    let label = |name: &str| {
-        text(
-            &instance["metadata"]["labels"],
-            &format!("/networking.alibaba.com~1{name}"),
-        )
-    };
-    text(instance, "/metadata/namespace") == text(pod, "/metadata/namespace")
-        && label("pod-uid") == uid_of(pod)
-        && label("node") == text(pod, "/spec/nodeName")
+    label_of(instance, label::POD_UID) == uid_of(pod)
+        && text(instance, "/metadata/namespace") == text(pod, "/metadata/namespace")
+        && label_of(instance, label::NODE) == text(pod, "/spec/nodeName")
 }
 
 fn of_garbage_collector(server: &Server, deeds: &mut Vec<Deed>) {
@@ -180,7 +175,7 @@ pub fn act(deed: &Deed, server: &mut Server, sandboxes: &mut Sandboxes, chance: 
             let key = key_of(&set);
             let annotations = &set["spec"]["template"]["metadata"]["annotations"];
             let name = format!("{}-{ordinal}", key.name);
-            let node = if text(annotations, "/networking.alibaba.com~1network-type") == "Overlay" {
+            let node = if annotations[annotation::NETWORK_TYPE] == "Overlay" {
                 chance.pick(&cluster::NODES).copied().unwrap_or_default()
             } else {
                 cluster::NODES[0]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cluster::has_ended;
 use super::manager::NAMESPACE;
-use super::model::Model;
+use super::model::is_crowded;
 use super::resource::{Resource, ip_of, key_of, text, uid_of};
 use super::server::{Changed, Request, is_marked};
 use super::{Manager, Simulation, Violation};
@@ -23,8 +23,10 @@ impl Simulation {
         }
         self.check_changes()?;
         self.check_calls()?;
-        for manager in &self.managers {
-            check_memory(manager)?;
+        for manager in &mut self.managers {
+            if std::mem::take(&mut manager.stirred) {
+                check_memory(manager)?;
+            }
         }
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Simulation {
             return Ok(());
         };
         let namespace = text(new, "/metadata/namespace");
-        if Model::new(&self.server).is_crowded(namespace, 0) {
+        if is_crowded(&self.server, namespace, 0) {
             return broken(format!(
                 "the limit: {} is one too many in {namespace}",
                 key_of(new)

@@ -27,7 +27,7 @@ enum Feed {
 /// See the module.
 #[derive(Debug)]
 pub struct Feeds {
-    feeds: BTreeMap<Resource, Feed>,
+    by_kind: BTreeMap<Resource, Feed>,
     /// Whether everything has been listed once.
     pub started: bool,
     mutation: Option<Mutation>,
@@ -37,7 +37,7 @@ impl Feeds {
     /// Nothing has been heard yet.
     pub fn new(mutation: Option<Mutation>) -> Self {
         Self {
-            feeds: Resource::WATCHED
+            by_kind: Resource::WATCHED
                 .map(|resource| (resource, Feed::Unlisted))
                 .into(),
             started: false,
@@ -51,7 +51,7 @@ impl Feeds {
             Feed::Unlisted | Feed::Listed(..) => true,
             Feed::Following(told) => *told < server.news(resource).len(),
         };
-        let feeds = self.feeds.iter();
+        let feeds = self.by_kind.iter();
         feeds
             .filter(|(resource, feed)| unheard(**resource, feed))
             .map(|(resource, _)| *resource)
@@ -60,7 +60,7 @@ impl Feeds {
 
     /// Tells the next news of a kind. Says what it was.
     pub fn hear(&mut self, resource: Resource, server: &Server, world: &World) -> String {
-        let Some(feed) = self.feeds.get_mut(&resource) else {
+        let Some(feed) = self.by_kind.get_mut(&resource) else {
             return String::new();
         };
         match feed {
@@ -80,7 +80,7 @@ impl Feeds {
                 }
                 tell(world, resource, Event::InitDone);
                 *feed = Feed::Following(*told);
-                let mut feeds = self.feeds.values();
+                let mut feeds = self.by_kind.values();
                 self.started |= feeds.all(|feed| matches!(feed, Feed::Following(_)));
                 format!("list of {count}")
             }
@@ -97,7 +97,7 @@ impl Feeds {
 
     /// A watch breaks: everything of the kind is listed again. Says whether there was one.
     pub fn relist(&mut self, resource: Resource) -> bool {
-        match self.feeds.get_mut(&resource) {
+        match self.by_kind.get_mut(&resource) {
             Some(feed @ Feed::Following(_)) => {
                 *feed = Feed::Unlisted;
                 true

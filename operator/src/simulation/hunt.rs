@@ -80,7 +80,7 @@ pub fn report(seed: u64, mutation: Option<Mutation>) -> Option<String> {
     let history = History::of(seed);
     let first = lived(&history, mutation, false).violation?;
     let least = shrunk(&history, mutation);
-    let last = lived(&least, mutation, true);
+    let shown = lived(&least, mutation, true);
     let mut text = format!("seed {seed} breaks a rule:\n  {}\n", first.0);
     let mut line = |line: String| _ = writeln!(text, "{line}");
     line(format!(
@@ -93,10 +93,11 @@ pub fn report(seed: u64, mutation: Option<Mutation>) -> Option<String> {
         line(format!("  {event:?}"));
     }
     line("what happened in it:".to_owned());
-    last.trace
+    shown
+        .trace
         .iter()
         .for_each(|happened| line(format!("  {happened}")));
-    if let Some(Violation(rule)) = last.violation {
+    if let Some(Violation(rule)) = shown.violation {
         line(format!("  {rule}"));
     }
     line(format!("again: make model SEED={seed}"));

@@ -72,6 +72,8 @@ pub struct Manager {
     pub paused: bool,
     /// Whether it was told to stop.
     pub stopping: bool,
+    /// Whether its memory may have changed since that was last checked.
+    pub stirred: bool,
     tasks: Vec<Task>,
     phase: watch::Receiver<Phase>,
     /// Ends the collector.
@@ -142,6 +144,7 @@ impl Manager {
             identity,
             paused: false,
             stopping: false,
+            stirred: false,
             tasks: vec![],
             phase,
             stop,
@@ -182,6 +185,7 @@ impl Manager {
 
     /// Lets a task run until it waits for something outside of the process.
     pub async fn poll(&mut self, at: usize) -> Polled {
+        self.stirred = true;
         loop {
             let task = &mut self.tasks[at];
             task.woken.0.store(false, Ordering::Relaxed);
@@ -254,6 +258,7 @@ impl Manager {
 
     /// Tells the next news of a kind. Says what it was.
     pub fn hear(&mut self, resource: Resource, server: &Server) -> String {
+        self.stirred = true;
         let lead = self.lead.as_mut();
         lead.map(|lead| lead.feeds.hear(resource, server, &lead.context.world))
             .unwrap_or_default()

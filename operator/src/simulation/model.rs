@@ -48,17 +48,30 @@ pub fn families_of(pod: &Value) -> &'static [bool] {
     }
 }
 
-/// The address that a workload has for a pod, if it names addresses; nothing in it when it has none left.
-fn named_for(pod: &Value) -> Option<Option<IpAddr>> {
+/// The addresses that a workload has for a pod, if it names addresses: one, or none.
+fn named_for(pod: &Value) -> Option<Vec<IpAddr>> {
     let pool = said(pod, annotation::IP_POOL);
     let ordinal = text(pod, "/metadata/name").rsplit('-').next()?;
     let entry = pool.split(',').nth(ordinal.parse().ok()?);
-    (!pool.is_empty() && !controller_of(pod).is_empty()).then(|| entry?.parse().ok())
+    (!pool.is_empty() && !controller_of(pod).is_empty())
+        .then(|| entry.into_iter().flat_map(str::parse).collect())
 }
 
 /// Whether an address is one that the pod asks for.
 pub fn wants(pod: &Value, instance: &Value) -> bool {
-    named_for(pod).is_none_or(|named| named == ip_of(instance).parse().ok())
+    let ip = ip_of(instance).parse::<IpAddr>();
+    named_for(pod).is_none_or(|named| named.first() == ip.as_ref().ok())
+}
+
+/// Whether the namespace would hold more addresses than it may, with so many more.
+pub fn is_crowded(server: &Server, namespace: &str, more: usize) -> bool {
+    let object = server.get(Resource::Namespace, &Key::cluster(namespace));
+    let limit = object.and_then(|object| said(object, annotation::ADDRESS_LIMIT).parse::<usize>().ok());
+    let held = || {
+        let instances = server.list(Resource::IpInstance);
+        instances.filter(|instance| text(instance, "/metadata/namespace") == namespace)
+    };
+    limit.is_some_and(|limit| held().count() + more > limit)
 }
 
 impl Pool {
@@ -139,34 +152,26 @@ impl<'a> Model<'a> {
 
     /// Whether a pod cannot get an address of the family from the network: nothing is left that it may have.
     pub fn is_out_of(&self, pod: &Value, network: &str, v6: bool) -> bool {
-        let names: Vec<&str> = said(pod, annotation::SPECIFIED_SUBNET)
+        let subnets: Vec<&str> = said(pod, annotation::SPECIFIED_SUBNET)
             .split('/')
             .filter(|name| !name.is_empty())
             .collect();
         let namespace = text(pod, "/metadata/namespace");
         if let Some(named) = named_for(pod) {
-            return !named.is_some_and(|ip| self.may_be_assigned(namespace, network, ip));
+            let mut named = named.into_iter();
+            return !named.any(|ip| self.may_be_assigned(namespace, network, ip));
         }
-        let free: Vec<IpAddr> = if names.is_empty() {
+        let free: Vec<IpAddr> = if subnets.is_empty() {
             self.free(network, v6, namespace).into_iter().collect()
         } else {
             let named = self
                 .pools
                 .iter()
                 .filter(|pool| pool.network == network && pool.v6 == v6)
-                .filter(|pool| names.contains(&pool.name.as_str()) && pool.allows(namespace));
+                .filter(|pool| subnets.contains(&pool.name.as_str()) && pool.allows(namespace));
             named.flat_map(|pool| self.free_in(pool)).collect()
         };
         free.iter().all(|ip| self.is_name_taken(namespace, *ip))
-    }
-
-    /// Whether the namespace would hold more addresses than it may, with so many more.
-    pub fn is_crowded(&self, namespace: &str, more: usize) -> bool {
-        let object = self.server.get(Resource::Namespace, &Key::cluster(namespace));
-        let limit = object.and_then(|object| said(object, annotation::ADDRESS_LIMIT).parse::<usize>().ok());
-        let held = self.server.list(Resource::IpInstance);
-        let held = held.filter(|instance| text(instance, "/metadata/namespace") == namespace);
-        limit.is_some_and(|limit| held.count() + more > limit)
     }
 
     /// Whether the address is there, and free or kept for another pod of the namespace.

@@ -1,7 +1,7 @@
 //! Faults put into the manager on purpose: a check that lets one of them pass is worth nothing.
 
 /// A manager that does one thing wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mutation {
     /// Takes an address for free when its object's deletion is asked for, not when it is gone.
     ReleasesOnRequest,
@@ -15,16 +15,4 @@ pub enum Mutation {
     MissesDeletions,
     /// Deletes and changes whatever has the name, whichever object it is.
     IgnoresPreconditions,
-}
-
-impl Mutation {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::ReleasesOnRequest,
-        Self::ForgetsRollback,
-        Self::IgnoresLease,
-        Self::ListsStale,
-        Self::MissesDeletions,
-        Self::IgnoresPreconditions,
-    ];
 }

@@ -127,12 +127,16 @@ impl Target {
     }
 }
 
-/// A text in an object by its JSON pointer; empty when there is none.
-pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+/// A text in an object by the names on the way to it, such as `/metadata/name`; empty when there is none.
+pub fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+    let mut names = path.split('/').skip(1);
+    let found = names.try_fold(object, |within, name| within.get(name));
+    found.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A label of an object; empty when there is none.
+pub fn label_of<'a>(object: &'a Value, key: &str) -> &'a str {
+    object["metadata"]["labels"][key].as_str().unwrap_or_default()
 }
 
 /// Namespace and name.

@@ -103,6 +103,11 @@ impl Server {
             .map(|(_, object)| object)
     }
 
+    /// Another one after each change.
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
     /// The news of a kind so far, in order.
     pub fn news(&self, resource: Resource) -> &[News] {
         self.news.get(&resource).map_or(&[], Vec::as_slice)

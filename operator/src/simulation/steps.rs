@@ -132,8 +132,14 @@ impl Simulation {
 
     /// Somebody else in the cluster does something.
     fn act(&mut self) -> Result<bool, Violation> {
-        let deeds = agents::deeds(&self.server, &self.sandboxes);
-        let Some(deed) = self.chance.pick(&deeds).cloned() else {
+        // They follow from the objects, and what runs changes with these.
+        let version = self.server.version();
+        if self.deeds.as_ref().is_none_or(|(of, _)| *of != version) {
+            let deeds = agents::deeds(&self.server, &self.sandboxes);
+            self.deeds = Some((version, deeds));
+        }
+        let deeds = self.deeds.as_ref().map_or(&[][..], |(_, deeds)| deeds);
+        let Some(deed) = self.chance.pick(deeds).cloned() else {
             return Ok(false);
         };
         if let Deed::Start(pod, addresses) = &deed {
