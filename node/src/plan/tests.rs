@@ -485,6 +485,18 @@ fn a_pod_of_the_overlay_leaves_by_the_tunnel_and_is_answered_for_there() {
 }
 
 #[test]
+fn what_a_link_was_lent_of_a_pods_is_no_address_of_the_node() {
+    let mut view = world().address("eth0", "10.9.0.5/24");
+    view.settings.extra_local_cidrs = vec!["10.9.0.0/16".parse().unwrap()];
+    let lent = view.machine.addresses.last_mut().unwrap();
+    (lent.global_scope, lent.no_prefix_route) = (false, true);
+
+    let addresses = plan(&view).vxlan.unwrap().addresses;
+
+    assert!(!addresses.contains(&"10.9.0.5/24".parse().unwrap()));
+}
+
+#[test]
 fn long_names_of_links_are_cut_and_stay_recognisable() {
     let mut view = world()
         .link("enp175s0f0np0", LinkKind::Other, 7)

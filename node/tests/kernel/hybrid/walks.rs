@@ -1,8 +1,10 @@
 //! The walks of packets: who reaches whom, by which address, and by which way.
 
-use super::World;
+use std::sync::Arc;
+
 use super::capture::Capture;
-use super::site::{OUTSIDE, Site, talk, try_talk};
+use super::site::{OUTSIDE, Pod, Site, talk, try_talk};
+use super::{World, objects};
 use crate::plans::{ip, mac};
 
 /// Walks 1, 2, 3, 5 and 7.
@@ -131,7 +133,7 @@ async fn what_no_pod_has_of_an_underlay_range_is_not_looked_for_in_the_tunnel() 
 async fn without_nat_nodes_and_underlay_pods_are_reached_through_the_tunnel_and_the_world_is_not() {
     let mut site = Site::new_with(|view| {
         for subnet in &mut view.subnets {
-            let subnet = std::sync::Arc::make_mut(subnet);
+            let subnet = Arc::make_mut(subnet);
             if subnet.spec.network == "overlay" {
                 let config = serde_json::json!({"autoNatOutgoing": false});
                 subnet.spec.config = serde_json::from_value(config).unwrap();
@@ -217,4 +219,80 @@ async fn an_underlay_needs_no_overlay() {
         assert_eq!(seen, ip(OUTSIDE[family]));
     }
     assert!(!site.nodes[0].namespace.sh("ip link").contains("vxlan"));
+}
+
+/// The underlay's range is that of the nodes themselves, as on most flat networks: their own packets, the tunnel's
+/// among them, are looked up in the subnet's table too.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_may_live_in_the_range_of_their_nodes() {
+    let ranges = [
+        (
+            "192.168.0.0/24",
+            "192.168.0.254",
+            "192.168.0.100",
+            "192.168.0.200",
+        ),
+        ("fd02::/64", "fd02::fe", "fd02::100", "fd02::200"),
+    ];
+    let mut site = Site::new_with(|view| {
+        view.subnets.retain(|subnet| subnet.spec.network == "overlay");
+        for (cidr, gateway, start, end) in ranges {
+            let mut subnet = objects::subnet(start, "vlan", cidr, gateway);
+            let range = &mut Arc::get_mut(&mut subnet).unwrap().spec.range;
+            (range.start, range.end) = (Some(start.into()), Some(end.into()));
+            view.subnets.push(subnet);
+        }
+    })
+    .await;
+    let [first, second] = &mut site.nodes;
+    assert_eq!(
+        first
+            .plan()
+            .await
+            .problems
+            .iter()
+            .filter(|problem| problem.about.contains("Subnet"))
+            .count(),
+        0
+    );
+    let here = first.add("vlan", "u-1", ["192.168.0.111", "fd02::111"]).await;
+    let overlay = first.add("overlay", "o-1", ["100.64.0.11", "fd64::11"]).await;
+    let there = second.add("vlan", "u-2", ["192.168.0.122", "fd02::122"]).await;
+    let direct = first
+        .namespace
+        .sh("ip route show table all 192.168.0.0/24 src 192.168.0.1");
+    assert!(direct.contains("dev eth0 table 100"), "{direct}");
+    let lent = first.namespace.sh("ip -4 -o address show dev eth0 scope link");
+    assert_eq!(lent, "", "the node has an address of its own");
+
+    for (family, nodes) in [["192.168.0.1", "192.168.0.2"], ["fd02::1", "fd02::2"]]
+        .into_iter()
+        .enumerate()
+    {
+        let [first, second] = &site.nodes;
+        let reach = |from: &Pod, to: &Pod| {
+            let seen = talk(&from.namespace, &to.namespace, to.addresses[family]);
+            assert_eq!(seen, ip(from.addresses[family]));
+        };
+        let capture = Capture::on(&site.switch, "n1");
+        reach(&overlay, &there);
+        reach(&there, &overlay);
+        assert_eq!(capture.count("tcp"), 0);
+        assert!(capture.count("udp port 8472") > 0);
+        reach(&here, &there);
+        for pod in [&here, &there] {
+            let (own, outside) = (ip(pod.addresses[family]), OUTSIDE[family]);
+            assert_eq!(talk(&pod.namespace, &site.outside, outside), own);
+            assert_eq!(
+                talk(&site.outside, &pod.namespace, pod.addresses[family]),
+                ip(outside)
+            );
+        }
+        let seen = talk(&first.namespace, &second.namespace, nodes[1]);
+        assert_eq!(seen, ip(nodes[0]));
+        let seen = talk(&overlay.namespace, &second.namespace, nodes[1]);
+        assert_eq!(seen, ip(nodes[0]), "W4");
+        let seen = talk(&first.namespace, &there.namespace, there.addresses[family]);
+        assert_eq!(seen, ip(nodes[0]), "W8");
+    }
 }
