@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::fixture::on_the_fixture;
-use crate::objects::{Object, network, node, object, pod, subnet, underlay};
+use crate::objects::{Object, network, node, object, own_subnet, pod, subnet, underlay};
 use crate::stage::{IP_INSTANCE, NETWORK, SUBNET, Stage, ip, name};
 
 /// Scenario 48: a Subnet too small among others.
@@ -75,7 +75,7 @@ fn a_subnet_of_no_network_says_so_and_is_ready_once_there_is_one() {
     on_the_fixture("orphan-subnet", async |cluster| {
         let stage = Stage::new(cluster, "orphan-subnet").await?;
         stage.create(node("late").labelled("network", "late")).await?;
-        let range = subnet("late", "late", "10.42.0.0/24").with("spec.range.gateway", "10.42.0.1");
+        let range = own_subnet("late", "10.42.0.0/24");
         stage.create(range).await?;
         let told = stage.condition(SUBNET, "late", "Ready", "False").await?;
         assert!(told.contains("late"), "{told}");
@@ -137,10 +137,7 @@ async fn taken(stage: &Stage, addresses: &[&str]) -> Result<()> {
 fn an_address_whose_object_is_broken_is_reported_there_and_given_to_nobody() {
     on_the_fixture("broken", async |cluster| {
         let stage = Stage::new(cluster, "broken").await?;
-        stage.create(node("broken").labelled("network", "broken")).await?;
-        stage.create(underlay("broken", 43)).await?;
-        let range = subnet("broken", "broken", "10.43.0.0/24").with("spec.range.gateway", "10.43.0.1");
-        stage.create(range).await?;
+        stage.underlay(43, own_subnet("broken", "10.43.0.0/24")).await?;
 
         for (name, ip, word) in [
             // Its name says .2, its address .3: both are kept back.
@@ -172,10 +169,7 @@ fn an_address_whose_object_is_broken_is_reported_there_and_given_to_nobody() {
 fn an_address_that_a_shrinking_range_leaves_behind_stays_its_own_and_comes_back_with_the_range() {
     on_the_fixture("shrunk", async |cluster| {
         let stage = Stage::new(cluster, "shrunk").await?;
-        stage.create(node("shrunk").labelled("network", "shrunk")).await?;
-        stage.create(underlay("shrunk", 44)).await?;
-        let range = subnet("shrunk", "shrunk", "10.44.0.0/24").with("spec.range.gateway", "10.44.0.1");
-        stage.create(range).await?;
+        stage.underlay(44, own_subnet("shrunk", "10.44.0.0/24")).await?;
         let used = stage.start(pod("used").on("shrunk"), 1).await?;
         assert_eq!(ip(&used[0]), "10.44.0.2/24");
 
@@ -206,19 +200,14 @@ fn an_address_that_a_shrinking_range_leaves_behind_stays_its_own_and_comes_back_
 fn excluded_and_reserved_ranges_are_left_out() {
     on_the_fixture("several", async |cluster| {
         let stage = Stage::new(cluster, "several").await?;
-        stage
-            .create(node("several").labelled("network", "several"))
-            .await?;
-        stage.create(underlay("several", 45)).await?;
-        let range = subnet("several", "several", "10.45.0.0/27")
-            .with("spec.range.gateway", "10.45.0.1")
+        let range = own_subnet("several", "10.45.0.0/27")
             .with(
                 "spec.range.excludeIPRanges",
                 json!(["10.45.0.2-10.45.0.9", "10.45.0.16/28"]),
             )
             .with("spec.range.excludeIPs", json!(["10.45.0.10"]))
             .with("spec.range.reservedIPRanges", json!(["10.45.0.11-10.45.0.12"]));
-        stage.create(range).await?;
+        stage.underlay(45, range).await?;
         stage
             .is(SUBNET, "several", "counted", |found| {
                 found["status"]["total"] == 3

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::fixture::on_the_fixture;
-use crate::objects::{node, object, pod, stateful_set, subnet, underlay};
+use crate::objects::{object, own_subnet, pod, stateful_set};
 use crate::stage::{IP_INSTANCE, Kind, POD, STATEFUL_SET, Stage, ip, uid};
 
 const POLICY: Kind = Kind("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy");
@@ -93,12 +93,8 @@ fn a_retained_address_stays_its_own_while_it_cannot_be_bound() {
     on_the_fixture("unbound", async |cluster| {
         let stage = Stage::new(cluster, "unbound").await?;
         let other = Stage::new(cluster, "unbound-other").await?;
-        stage
-            .create(node("unbound").labelled("network", "unbound"))
-            .await?;
-        stage.create(underlay("unbound", 46)).await?;
-        let range = subnet("unbound", "unbound", "10.46.0.0/29").with("spec.range.gateway", "10.46.0.1");
-        stage.create(range.with("spec.range.end", "10.46.0.3")).await?;
+        let range = own_subnet("unbound", "10.46.0.0/29").with("spec.range.end", "10.46.0.3");
+        stage.underlay(46, range).await?;
         let set = stage.create(stateful_set("web", 1)).await?;
         let before = stage.start(pod("web-0").on("unbound").of(&set), 1).await?;
         stage.remove(POD, "web-0").await?;

@@ -5,7 +5,7 @@ use hybridnet_tests::cluster::Cluster;
 use serde_json::json;
 
 use crate::fixture::on_the_fixture;
-use crate::objects::{node, pod, stateful_set, subnet, underlay};
+use crate::objects::{node, own_subnet, pod, stateful_set, subnet, underlay};
 use crate::stage::{POD, STATEFUL_SET, SUBNET, Stage, text};
 
 /// Pods of the namespace that have an address, waited for until they are so many.
@@ -179,7 +179,7 @@ fn a_network_for_one_namespace_is_refused_to_others() {
         own.create(node("only").labelled("network", "only")).await?;
         let network = underlay("only", 33).with("spec.config.allowedNamespaces", json!(["network-a"]));
         own.create(network).await?;
-        let range = subnet("only", "only", "10.33.0.0/24").with("spec.range.gateway", "10.33.0.1");
+        let range = own_subnet("only", "10.33.0.0/24");
         own.create(range).await?;
 
         own.start(pod("p").on("only"), 1).await?;

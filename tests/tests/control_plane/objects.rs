@@ -106,3 +106,10 @@ pub(crate) fn subnet(name: &str, network: &str, cidr: &str) -> Object {
         .with("spec.range.version", version)
         .with("spec.range.cidr", cidr)
 }
+
+/// The Subnet of a network of its own name, with the first address as its gateway.
+pub(crate) fn own_subnet(name: &str, cidr: &str) -> Object {
+    let base = cidr.split('/').next().unwrap_or_default();
+    let gateway = format!("{}1", base.trim_end_matches('0'));
+    subnet(name, name, cidr).with("spec.range.gateway", gateway)
+}

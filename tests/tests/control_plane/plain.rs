@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixture::on_the_fixture;
-use crate::objects::{Object, node, pod, subnet, underlay};
+use crate::objects::{Object, node, own_subnet, pod, subnet, underlay};
 use crate::stage::{IP_INSTANCE, NETWORK, NODE, POD, SUBNET, Stage, ip, mac, name, text, uid, version};
 
 /// Scenario 56: a plain pod's object, field by field.
@@ -176,12 +176,7 @@ fn a_named_subnet_is_used_whoever_names_it() {
 fn the_statistics_follow_a_pod_that_comes_and_goes() {
     on_the_fixture("statistics", async |cluster| {
         let stage = Stage::new(cluster, "statistics").await?;
-        stage
-            .create(node("counted").labelled("network", "counted"))
-            .await?;
-        stage.create(underlay("counted", 5)).await?;
-        let range = subnet("counted", "counted", "10.5.0.0/29").with("spec.range.gateway", "10.5.0.1");
-        stage.create(range).await?;
+        stage.underlay(5, own_subnet("counted", "10.5.0.0/29")).await?;
         let counts = async |used: i64| {
             let all = move |total: &Value| total["used"] == used && total["available"] == 5 - used;
             stage
@@ -308,7 +303,7 @@ fn of_two_pods_and_one_address_the_second_waits_until_the_first_is_gone() {
             one.create(node(place).labelled("network", "last")).await?;
         }
         one.create(underlay("last", 6)).await?;
-        let range = subnet("last", "last", "10.6.0.0/30").with("spec.range.gateway", "10.6.0.1");
+        let range = own_subnet("last", "10.6.0.0/30");
         one.create(range).await?;
         let quota = async |word: &str| {
             for place in ["last-a", "last-b"] {
@@ -349,12 +344,7 @@ fn of_two_pods_and_one_address_the_second_waits_until_the_first_is_gone() {
 fn a_specified_network_of_other_nodes_is_an_error_that_names_both() {
     on_the_fixture("elsewhere", async |cluster| {
         let stage = Stage::new(cluster, "elsewhere").await?;
-        stage
-            .create(node("elsewhere").labelled("network", "elsewhere"))
-            .await?;
-        stage.create(underlay("elsewhere", 7)).await?;
-        let range = subnet("elsewhere", "elsewhere", "10.7.0.0/24").with("spec.range.gateway", "10.7.0.1");
-        stage.create(range).await?;
+        stage.underlay(7, own_subnet("elsewhere", "10.7.0.0/24")).await?;
 
         stage
             .create(

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::fixture::on_the_fixture;
-use crate::objects::{Object, node, object, pod, stateful_set, subnet, underlay};
+use crate::objects::{Object, object, own_subnet, pod, stateful_set};
 use crate::stage::{IP_INSTANCE, POD, STATEFUL_SET, Stage, ip, mac, name, uid};
 
 /// A pod of the overlay.
@@ -149,15 +149,10 @@ fn every_ordinal_gets_its_mac_and_no_two_pods_of_a_network_have_one() {
 fn a_reserved_address_is_given_to_the_pool_that_names_it_and_an_excluded_one_is_not() {
     on_the_fixture("reserved", async |cluster| {
         let stage = Stage::new(cluster, "reserved").await?;
-        stage
-            .create(node("reserved").labelled("network", "reserved"))
-            .await?;
-        stage.create(underlay("reserved", 8)).await?;
-        let range = subnet("reserved", "reserved", "10.8.0.0/29")
-            .with("spec.range.gateway", "10.8.0.1")
+        let range = own_subnet("reserved", "10.8.0.0/29")
             .with("spec.range.reservedIPs", json!(["10.8.0.3"]))
             .with("spec.range.excludeIPs", json!(["10.8.0.4"]));
-        stage.create(range).await?;
+        stage.underlay(8, range).await?;
         let set = stage.create(stateful_set("web", 1)).await?;
         let asked = |pool: &str| pod("web-0").on("reserved").of(&set).says("ip-pool", pool);
 

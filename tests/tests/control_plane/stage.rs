@@ -10,7 +10,7 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patc
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::objects::object;
+use crate::objects::{Object, node, object, underlay};
 
 mod pods;
 
@@ -120,6 +120,15 @@ impl Stage {
         created["apiVersion"] = version.into();
         created["kind"] = kind.into();
         Ok(created)
+    }
+
+    /// An Underlay network with a node and a Subnet, all of the Subnet's name.
+    pub(crate) async fn underlay(&self, net_id: i32, range: Object) -> Result<()> {
+        let range = Value::from(range);
+        let name = name(&range);
+        self.create(node(name).labelled("network", name)).await?;
+        self.create(underlay(name, net_id)).await?;
+        self.create(range.clone()).await.map(drop)
     }
 
     /// The object as it is now.

@@ -5,7 +5,7 @@ use hybridnet_tests::ours::metric;
 use serde_json::{Value, json};
 
 use crate::fixture::{manager, on_the_fixture};
-use crate::objects::{network, node, pod, subnet, underlay};
+use crate::objects::{network, node, own_subnet, pod, subnet, underlay};
 use crate::stage::{NETWORK, NODE, POD, SUBNET, Stage, version};
 
 const KEYS: [&str; 6] = [
@@ -89,7 +89,7 @@ fn the_labels_of_a_node_follow_selector_and_node_and_come_back() {
         stage.create(node("move-a").labelled("network", "move")).await?;
         stage.create(node("move-b").labelled("network", "moved")).await?;
         stage.create(underlay("move", 11)).await?;
-        let range = subnet("move", "move", "10.11.0.0/24").with("spec.range.gateway", "10.11.0.1");
+        let range = own_subnet("move", "10.11.0.0/24");
         stage.create(range).await?;
         let member = "true true - nonempty empty empty";
         let select = async |word: &str| {
@@ -196,7 +196,7 @@ fn the_finalizer_of_a_pre_release_does_not_hold_a_network_or_subnet() {
         let finalizers = json!(["networking.alibaba.com/metrics-registered"]);
         let old = underlay("old", 14).with("metadata.finalizers", finalizers.clone());
         stage.create(old).await?;
-        let range = subnet("old", "old", "10.14.0.0/24").with("spec.range.gateway", "10.14.0.1");
+        let range = own_subnet("old", "10.14.0.0/24");
         stage
             .create(range.with("metadata.finalizers", finalizers))
             .await?;
@@ -247,12 +247,7 @@ fn a_node_that_is_about_to_go_is_in_no_list() {
 fn a_manager_that_starts_among_running_pods_writes_nothing_and_goes_on_where_it_was() {
     on_the_fixture("restart", async |cluster| {
         let stage = Stage::new(cluster, "restart").await?;
-        stage
-            .create(node("restart").labelled("network", "restart"))
-            .await?;
-        stage.create(underlay("restart", 17)).await?;
-        let range = subnet("restart", "restart", "10.17.0.0/24").with("spec.range.gateway", "10.17.0.1");
-        stage.create(range).await?;
+        stage.underlay(17, own_subnet("restart", "10.17.0.0/24")).await?;
         for name in ["a", "b", "c"] {
             stage.start(pod(name).on("restart"), 1).await?;
             stage.runs(name).await?;
@@ -302,10 +297,7 @@ fn a_manager_that_starts_among_running_pods_writes_nothing_and_goes_on_where_it_
 fn the_numbers_add_up_at_every_moment_of_a_churn_and_are_right_after_it() {
     on_the_fixture("churn", async |cluster| {
         let stage = Stage::new(cluster, "churn").await?;
-        stage.create(node("churn").labelled("network", "churn")).await?;
-        stage.create(underlay("churn", 47)).await?;
-        let range = subnet("churn", "churn", "10.47.0.0/26").with("spec.range.gateway", "10.47.0.1");
-        stage.create(range).await?;
+        stage.underlay(47, own_subnet("churn", "10.47.0.0/26")).await?;
         let counted = |used: usize| move |found: &Value| found["status"]["used"] == used;
 
         tokio::select! {

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::fixture::{manager, on_the_fixture};
-use crate::objects::{node, object, pod, subnet, underlay};
+use crate::objects::{object, own_subnet, pod};
 use crate::stage::{Kind, LIMIT, POD, Stage, ip};
 
 const LEASE: Kind = Kind("coordination.k8s.io/v1", "Lease");
@@ -32,13 +32,8 @@ impl Scene {
             Stage::new(cluster, &format!("{name}-1")).await?,
             Stage::new(cluster, &format!("{name}-2")).await?,
         ];
-        let stage = &places[0];
-        stage.create(node(name).labelled("network", name)).await?;
-        stage.create(underlay(name, net_id)).await?;
-        let range = subnet(name, name, &format!("10.{net_id}.0.0/24"));
-        stage
-            .create(range.with("spec.range.gateway", format!("10.{net_id}.0.1")))
-            .await?;
+        let range = own_subnet(name, &format!("10.{net_id}.0.0/24"));
+        places[0].underlay(net_id, range).await?;
         Ok(Self {
             places,
             lease: Stage::existing(cluster, "kube-system").await?,
