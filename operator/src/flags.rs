@@ -39,11 +39,12 @@ pub struct Flags {
     #[arg(long, default_value = "")]
     pub controller_concurrency: Concurrency,
 
-    /// Requests a second to the API server in the long run; 0 means no limit.
-    #[arg(long = "kube-client-qps", default_value_t = 300.0)]
+    /// Requests a second to the API server in the long run; 0 means no limit but the API server's own
+    /// fairness. (The Go project's default is 300, which is less than an API server can take.)
+    #[arg(long = "kube-client-qps", default_value_t = 0.0)]
     pub kube_client_qps: f32,
 
-    /// Requests to the API server at once, after a pause.
+    /// Requests to the API server at once, after a pause, where there is a limit.
     #[arg(long, default_value_t = 600)]
     pub kube_client_burst: u32,
 
@@ -172,6 +173,7 @@ fn switch(value: &str) -> Result<bool, FlagError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Rate;
 
     fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
         Flags::try_parse_from(std::iter::once(&"hybridnet-manager").chain(arguments))
@@ -190,6 +192,18 @@ mod tests {
             (flags.collector_interval, flags.collector_grace),
             (Duration::from_mins(1), Duration::from_mins(10))
         );
+    }
+
+    #[test]
+    fn unless_it_is_told_otherwise_the_api_server_alone_limits_the_rate() {
+        let rate = |arguments: &[&str]| {
+            let flags = parse(arguments).unwrap();
+            Rate::new(flags.kube_client_qps, flags.kube_client_burst)
+        };
+
+        assert_eq!(rate(&[]).per_second, None);
+        let limited = rate(&["--kube-client-qps=300"]);
+        assert_eq!((limited.per_second, limited.burst), (Some(300.0), 600));
     }
 
     #[test]
