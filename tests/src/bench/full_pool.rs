@@ -30,6 +30,9 @@ pub struct Options {
     /// Rounds of each pool that count, after one that fills it.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Length of the full pool's prefix; the ample one has four times as many addresses.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(18..=28))]
+    prefix: u8,
     /// Requests of each kind (deletions, creations) under way at a time.
     #[arg(long, default_value_t = 16)]
     workers: usize,
@@ -50,7 +53,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One pool, and what came of its rounds.
 struct Side {
-    title: &'static str,
+    title: String,
     network: &'static str,
     pods: usize,
     board: Board,
@@ -64,6 +67,8 @@ struct Round {
     addressed: Duration,
     /// Until the old ones' addresses were gone as well.
     settled: Duration,
+    /// Processor time of the manager.
+    spent: Duration,
     /// Creations that the webhook refused because it thought the network full.
     refusals: usize,
 }
@@ -72,30 +77,27 @@ struct Round {
 pub async fn run(options: &Options) -> Result<()> {
     let mut scene = Scene::start(&["full", "ample", "overlay"]).await?;
     scene.start_manager(&options.manager)?;
+    let (full, ample) = (options.prefix, options.prefix - 2);
     let networks = [
-        underlay("full", "10.50.0.0/24", "10.50.0.1", 50),
-        underlay("ample", "10.52.0.0/22", "10.52.0.1", 52),
-        OVERLAY.to_owned() + &overlay_subnet("overlay", "10.56.0.0/24", None),
+        underlay("full", &format!("10.32.0.0/{full}"), "10.32.0.1", 32),
+        underlay("ample", &format!("10.64.0.0/{ample}"), "10.64.0.1", 64),
+        OVERLAY.to_owned() + &overlay_subnet("overlay", &format!("10.128.0.0/{full}"), None),
     ];
     scene.cluster.apply(&networks.join("---\n")).await?;
     let exactly = scene.usable_addresses("full").await?;
     let client = scene.administrator().await?;
     let mut sides = Vec::new();
     for (title, network, pods) in [
-        ("full /24", "full", exactly),
-        ("ample /22", "ample", exactly),
+        (format!("full /{full}"), "full", exactly),
+        (format!("ample /{ample}"), "ample", exactly),
         (
-            "full /24, overlay",
+            format!("full /{full}, overlay"),
             "overlay",
             scene.usable_addresses("overlay").await?,
         ),
     ] {
-        sides.push(Side::new(
-            title,
-            network,
-            pods,
-            scene.board(&client, network).await?,
-        ));
+        let board = scene.board(&client, network).await?;
+        sides.push(Side::new(title, network, pods, board));
     }
     // The first pods take no place of others.
     for side in &mut sides {
@@ -123,7 +125,7 @@ pub async fn run(options: &Options) -> Result<()> {
 }
 
 impl Side {
-    fn new(title: &'static str, network: &'static str, pods: usize, board: Board) -> Self {
+    fn new(title: String, network: &'static str, pods: usize, board: Board) -> Self {
         Self {
             title,
             network,
@@ -145,8 +147,14 @@ impl Side {
             refusals: Arc::default(),
         };
         let (count, former) = (self.pods, if old > 0 { self.pods } else { 0 });
+        let before = scene.moment()?;
         let round = scene.inside.run(turn.take(former, count, old, workers)).await;
-        round.with_context(|| format!("round {old} of {}", self.title))
+        let round = round.with_context(|| format!("round {old} of {}", self.title))?;
+        let spent = scene.moment()?.spent_since(&before);
+        Ok(Round {
+            spent: spent.first().copied().unwrap_or_default(),
+            ..round
+        })
     }
 
     fn median(&self, of: fn(&Round) -> Duration) -> Option<Duration> {
@@ -186,6 +194,7 @@ impl Turn {
         Ok(Round {
             addressed: addressed - start,
             settled: settled - start,
+            spent: Duration::ZERO,
             refusals: self.refusals.load(Ordering::Relaxed),
         })
     }
@@ -275,6 +284,7 @@ fn report(sides: &[Side], options: &Options) -> Result<()> {
         "median",
         "ratio",
         "median until the old addresses were gone",
+        "manager, processor time",
         "refused by the webhook and tried again",
     ]);
     for side in sides {
@@ -282,12 +292,13 @@ fn report(sides: &[Side], options: &Options) -> Result<()> {
         let addressed = side.median(|round| round.addressed);
         let refusals: usize = side.rounds.iter().map(|round| round.refusals).sum();
         table.row([
-            side.title.to_owned(),
+            side.title.clone(),
             side.pods.to_string(),
             rounds.join(", "),
             time_or_none(addressed),
             format!("{:.2}", ratio(addressed.unwrap_or_default(), reference)),
             time_or_none(side.median(|round| round.settled)),
+            time_or_none(side.median(|round| round.spent)),
             refusals.to_string(),
         ]);
     }
