@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
+use crate::ours::Manager;
 use crate::prepare::go;
 use crate::process::{Record, run};
 
@@ -44,13 +45,13 @@ impl Original {
     }
 
     /// Starts a manager with flags beside the usual; others, of either implementation, may run beside it.
-    pub fn start_manager(&self, cluster: &Cluster, flags: &[&str]) -> Result<Record> {
+    pub fn start_manager(&self, cluster: &Cluster, flags: &[&str]) -> Result<Manager> {
         let mut command = configured(cluster, &self.folder.join("manager"));
         let running = cluster.state().processes(MANAGER).len();
-        command
-            .args(flags)
-            .arg(format!("--metrics-port={}", 9899 + running));
-        cluster.start_in_control(MANAGER, &mut command)
+        let metrics_port = 9899 + u16::try_from(running)?;
+        command.args(flags).arg(format!("--metrics-port={metrics_port}"));
+        let record = cluster.start_in_control(MANAGER, &mut command)?;
+        Ok(Manager { record, metrics_port })
     }
 
     /// Starts the webhook on the port that the chart's Service leads to.

@@ -79,14 +79,14 @@ fn while_managers_of_both_run_only_the_holder_of_the_lease_writes() {
         old.last().context("the original's manager")?.end()?;
         passed_on(cluster, &first).await?;
         Release::Original.start_manager(cluster)?;
-        moves::has_looked_at_everything(cluster).await?;
+        moves::somebody_leads(cluster).await?;
         busy(cluster, namespace, "two", Release::Ours, Release::Original).await?;
 
         // Ours gives its Lease away when it is told to end.
         let second = holder(cluster).await?;
         cluster.end_programs(Release::Ours.manager()).await?;
         passed_on(cluster, &second).await?;
-        moves::has_looked_at_everything(cluster).await?;
+        moves::somebody_leads(cluster).await?;
         Release::Ours.start_manager(cluster)?;
         busy(cluster, namespace, "three", Release::Original, Release::Ours).await?;
         nobody_shares(cluster, namespace).await

@@ -1,14 +1,16 @@
 //! Who is in charge: which chart is installed, whose webhook answers, whose manager leads.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use hybridnet_api::names::MANAGER_LEASE;
 use hybridnet_tests::chart;
 use hybridnet_tests::cluster::Cluster;
 use hybridnet_tests::original::{self, Original};
-use hybridnet_tests::ours::{self, Run};
+use hybridnet_tests::ours::{self, Manager, Run, metric};
 use hybridnet_tests::process::Record;
+use hybridnet_tests::wait::until;
 
 use crate::scene::{NODE, POD_REST, addresses};
 
@@ -42,10 +44,18 @@ impl Release {
     }
 
     /// Starts one more manager.
-    pub fn start_manager(self, cluster: &Cluster) -> Result<()> {
+    pub fn start_manager(self, cluster: &Cluster) -> Result<Manager> {
         match self {
-            Self::Original => original()?.start_manager(cluster, &[GATES]).map(drop),
-            Self::Ours => cluster.start_manager_as(&Run::default().flag(GATES)).map(drop),
+            Self::Original => original()?.start_manager(cluster, &[GATES]),
+            Self::Ours => cluster.start_manager_as(&Run::default().flag(GATES)),
+        }
+    }
+
+    /// How its manager says how many objects a controller has not looked at yet.
+    fn waiting(self, controller: &str) -> String {
+        match self {
+            Self::Original => format!("workqueue_depth{{name=\"{controller}\"}}"),
+            Self::Ours => format!("hybridnet_manager_queue_depth{{controller=\"{controller}\"}}"),
         }
     }
 }
@@ -167,35 +177,42 @@ pub async fn manager(cluster: &Cluster, release: Release) -> Result<()> {
     cluster
         .kubectl(lease.into_iter().chain(["--ignore-not-found"]))
         .await?;
-    release.start_manager(cluster)?;
-    has_looked_at_everything(cluster)
-        .await
-        .with_context(|| format!("{release:?} leads"))
+    let manager = release.start_manager(cluster)?;
+    let looked = async {
+        somebody_leads(cluster).await?;
+        has_looked_at_everything(cluster, release, &manager).await
+    };
+    looked.await.with_context(|| format!("{release:?} leads"))
 }
 
-/// A pod that comes when a manager leads is behind everything that the manager found: when it has addresses, the
-/// others have been looked at. The first shows that there is a leader, the second comes after that.
-pub async fn has_looked_at_everything(cluster: &Cluster) -> Result<()> {
-    for name in ["probe-1", "probe-2"] {
-        let pod = format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: default, labels: \
-             {{webhook.hybridnet.io/ignore: \"true\"}}}}\nspec: {{nodeName: {NODE}, {POD_REST}}}\n"
-        );
-        cluster.apply(&pod).await?;
-        addresses(cluster, "default", name, 2).await?;
-    }
-    let delete = [
-        "delete",
-        "pod",
-        "-n",
-        "default",
-        "probe-1",
-        "probe-2",
-        "--wait=false",
-    ];
-    cluster.kubectl(delete).await?;
-    for name in ["probe-1", "probe-2"] {
-        addresses(cluster, "default", name, 0).await?;
-    }
-    Ok(())
+/// Waits until a pod gets addresses, and gives them back.
+pub async fn somebody_leads(cluster: &Cluster) -> Result<()> {
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: probe, namespace: default, labels: {{webhook.hybridnet.io/ignore: \
+         \"true\"}}}}\nspec: {{nodeName: {NODE}, {POD_REST}}}\n"
+    );
+    cluster.apply(&pod).await?;
+    addresses(cluster, "default", "probe", 2).await?;
+    cluster
+        .kubectl(["delete", "pod", "-n", "default", "probe", "--wait=false"])
+        .await?;
+    addresses(cluster, "default", "probe", 0).await.map(drop)
+}
+
+/// Waits until nothing is left of what the manager found when it began to lead.
+async fn has_looked_at_everything(cluster: &Cluster, release: Release, manager: &Manager) -> Result<()> {
+    until(
+        "nothing waits to be looked at",
+        Duration::from_secs(20),
+        async || {
+            let said = cluster.metrics(manager)?;
+            let waiting = ["Pod", "IPInstance"].map(|controller| metric(&said, &release.waiting(controller)));
+            Ok(if waiting == [Some(0.0); 2] {
+                Ok(())
+            } else {
+                Err(format!("{waiting:?} pods and addresses wait"))
+            })
+        },
+    )
+    .await
 }
