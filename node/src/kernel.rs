@@ -9,6 +9,7 @@
 //! A kernel that holds the plan is only read. Each step stands for itself: one that fails is reported and the
 //! others are taken. Everything happens in one network namespace, through sockets that were opened there.
 
+pub mod answers;
 pub mod apply;
 pub mod change;
 pub mod diff;

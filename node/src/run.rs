@@ -195,7 +195,8 @@ impl Daemon {
             // These end with the reconciler.
             tokio::select! {
                 () = reconciler.run(kicks.clone(), stopped) => {}
-                () = hear_kernel(kernel, kicks.clone()) => {}
+                () = hear_kernel(kernel.clone(), kicks.clone()) => {}
+                () = miss_answers(kernel, kicks.clone()) => {}
                 () = hear_filters(kicks.clone()) => {}
             }
         }
@@ -307,6 +308,20 @@ async fn hear_kernel(kernel: Kernel, kicks: Arc<Notify>) {
                 }
             }
             Err(error) => warn!(%error, "changes of the kernel are not heard, trying again"),
+        }
+        sleep(RESUBSCRIBE).await;
+    }
+}
+
+/// Kicks the reconciler when this node answers for less than before.
+async fn miss_answers(kernel: Kernel, kicks: Arc<Notify>) {
+    loop {
+        match kernel.answers().await {
+            Ok(mut answers) => loop {
+                answers.missed().await;
+                kicks.notify_one();
+            },
+            Err(error) => warn!(%error, "what this node answers for is not watched, trying again"),
         }
         sleep(RESUBSCRIBE).await;
     }

@@ -191,3 +191,28 @@ fn comparable(state: State) -> BTreeSet<String> {
     lines.insert(format!("{:?}", state.replication));
     lines
 }
+
+/// Of proxy neighbours the kernel tells nobody.
+#[tokio::test]
+async fn what_the_node_answers_for_no_more_is_noticed() {
+    let namespace = node(1);
+    let kernel = kernel(&namespace).await;
+    let mut plan = plan(1);
+    add_pod(&mut plan, "hybr1", &["10.244.0.11", "fd10::11"]);
+    converge(&kernel, &plan).await;
+    let mut answers = kernel.answers().await.unwrap();
+
+    for damage in [
+        format!("ip neigh del proxy 10.244.0.11 dev {VX}"),
+        format!("ip -6 neigh del proxy fd10::11 dev {VX}"),
+    ] {
+        namespace.sh(&damage);
+
+        let missed = timeout(Duration::from_secs(1), answers.missed()).await;
+
+        assert!(missed.is_ok(), "{damage}");
+        assert_eq!(converge(&kernel, &plan).await.changes.len(), 1);
+        // It comes back before it can be missed again.
+        answers = kernel.answers().await.unwrap();
+    }
+}
