@@ -23,7 +23,8 @@ use crate::patch::difference;
 use crate::queue::Outcome;
 use crate::quota::Quota;
 use crate::world::store::Key;
-use crate::world::{Node, State, Wake};
+use crate::world::wake::Wake;
+use crate::world::{Node, State};
 
 mod findings;
 

@@ -16,7 +16,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hybridnet_api::pod::name_label;
 use hybridnet_api::{IpInstance, Network, Subnet};
@@ -30,13 +29,13 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::world::addresses::Addresses;
 use crate::world::addresses::unrecorded::Unrecorded;
 use crate::world::index::Index;
 use crate::world::pod::Pod;
 use crate::world::store::{Change, Key, Store};
 use crate::world::topology::Topology;
+use crate::world::wake::{Queues, Wake};
 
 pub mod addresses;
 pub mod index;
@@ -44,14 +43,12 @@ mod kinds;
 pub mod pod;
 pub mod store;
 pub mod topology;
+pub mod wake;
 
 /// A node: its labels say all.
 pub type Node = PartialObjectMeta<core::Node>;
 /// A namespace: its annotations and labels say all.
 pub type Namespace = PartialObjectMeta<core::Namespace>;
-
-/// From one status of the same object to the next: a hundred pods must not cost a hundred writes.
-const STATUS_PACE: Duration = Duration::from_millis(200);
 
 /// Everything that is known.
 #[derive(Debug, Default)]
@@ -82,23 +79,6 @@ pub struct State {
     started: bool,
 }
 
-/// Who shall look at the world.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Wake {
-    /// The controller of a pod.
-    Pod(Key),
-    /// The controllers of all pods that failed.
-    FailedPods,
-    /// The controller of an `IPInstance`.
-    IpInstance(Key),
-    /// The controller of a Network.
-    Network(String),
-    /// The controller of a Subnet.
-    Subnet(String),
-    /// The controller of a Node.
-    Node(String),
-}
-
 /// A kind that is watched.
 pub trait Kind:
     Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
@@ -116,45 +96,6 @@ pub trait Kind:
 
     /// Keeps the allocator true, and says who has to look.
     fn changed(state: &mut State, change: &Change<Self>) -> Vec<Wake>;
-}
-
-/// One queue a controller.
-#[derive(Clone, Debug)]
-pub struct Queues {
-    /// Pods.
-    pub pods: Queue<Key>,
-    /// `IPInstance`s.
-    pub ip_instances: Queue<Key>,
-    /// Networks.
-    pub networks: Queue<Key>,
-    /// Subnets.
-    pub subnets: Queue<Key>,
-    /// Nodes.
-    pub nodes: Queue<Key>,
-}
-
-impl Queues {
-    fn new() -> Self {
-        Self {
-            pods: Queue::new("Pod", Duration::ZERO),
-            ip_instances: Queue::new("IPInstance", Duration::ZERO),
-            networks: Queue::new("NetworkStatus", STATUS_PACE),
-            subnets: Queue::new("SubnetStatus", STATUS_PACE),
-            nodes: Queue::new("Node", STATUS_PACE),
-        }
-    }
-
-    /// Passes a wake on.
-    pub fn wake(&self, wake: Wake) {
-        match wake {
-            Wake::Pod(key) => self.pods.add(key),
-            Wake::FailedPods => self.pods.hasten(),
-            Wake::IpInstance(key) => self.ip_instances.add(key),
-            Wake::Network(name) => self.networks.add(Key::cluster(&name)),
-            Wake::Subnet(name) => self.subnets.add(Key::cluster(&name)),
-            Wake::Node(name) => self.nodes.add(Key::cluster(&name)),
-        }
-    }
 }
 
 /// The state, shared by feeds and controllers.
@@ -205,6 +146,11 @@ impl World {
         let change = K::store(&mut state).learn(object);
         let wakes = taken_in(&mut state, change.as_slice());
         self.conclude(state, wakes);
+    }
+
+    /// Whether the watch of a kind leaves open if an object is still there.
+    pub fn is_in_doubt<K: Kind>(&self) -> bool {
+        K::store(&mut self.lock()).is_in_doubt()
     }
 
     /// Looks at or changes the state. What `f` does must be short: everybody else waits.

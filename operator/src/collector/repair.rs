@@ -18,7 +18,8 @@ use crate::pod::retain;
 use crate::world::addresses::unrecorded::Unrecorded;
 use crate::world::pod::Pod;
 use crate::world::store::Key;
-use crate::world::{Kind as Watched, Node, Wake};
+use crate::world::wake::Wake;
+use crate::world::{Kind as Watched, Node};
 
 /// Says whether anything was done; not when the live objects say otherwise.
 pub async fn repair(context: &Context, finding: &Finding, now: Timestamp) -> Result<bool, WriteError> {

@@ -27,6 +27,17 @@ async fn next_manager(server: &Arc<Server>, cluster: Cluster) -> Cluster {
     at_rest(server).await
 }
 
+/// A stateful pod has been, and its addresses are kept for the next one.
+async fn left_behind(family: &str) -> (Arc<Server>, Cluster) {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    stateful("web-0", family).uid("one").put(&server);
+    bound(&cluster, if family == "DualStack" { 2 } else { 1 }).await;
+    delete(&server, "web-0");
+    cluster.rest().await;
+    (server, cluster)
+}
+
 fn pods_of_addresses(server: &Server) -> Vec<serde_json::Value> {
     let names = instances(server).into_iter();
     names
@@ -62,13 +73,8 @@ async fn a_stateful_pod_cut_between_two_new_addresses_gets_both_with_and_without
 
 #[tokio::test(start_paused = true)]
 async fn a_stateful_pod_cut_between_two_kept_addresses_gets_both() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    stateful("web-0", "DualStack").uid("one").put(&server);
-    bound(&cluster, 2).await;
+    let (server, cluster) = left_behind("DualStack").await;
     let before = identities(&server);
-    delete(&server, "web-0");
-    cluster.rest().await;
 
     fails(&server, &Method::PATCH, "fd00", 500, false, 1000);
     // It asks for nothing any more: what is kept decides.
@@ -112,13 +118,8 @@ async fn a_pod_with_a_pool_cut_between_its_addresses_gets_both() {
 /// Scenario 88: a kept address cannot be bound for a while.
 #[tokio::test(start_paused = true)]
 async fn a_kept_address_that_cannot_be_bound_for_a_while_is_nobody_elses() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    stateful("web-0", "IPv4").uid("one").put(&server);
-    bound(&cluster, 1).await;
+    let (server, cluster) = left_behind("IPv4").await;
     let before = identities(&server);
-    delete(&server, "web-0");
-    cluster.rest().await;
 
     fails(&server, &Method::PATCH, "10-0-0-1", 500, false, 1000);
     stateful("web-0", "IPv4").uid("two").put(&server);
@@ -138,12 +139,7 @@ async fn a_kept_address_that_cannot_be_bound_for_a_while_is_nobody_elses() {
 
 #[tokio::test(start_paused = true)]
 async fn a_binding_of_which_nobody_heard_is_found_and_said_once() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    stateful("web-0", "IPv4").uid("one").put(&server);
-    bound(&cluster, 1).await;
-    delete(&server, "web-0");
-    cluster.rest().await;
+    let (server, cluster) = left_behind("IPv4").await;
 
     fails(&server, &Method::PATCH, "10-0-0-1", 504, true, 1);
     stateful("web-0", "IPv4").uid("two").put(&server);
@@ -162,13 +158,8 @@ async fn a_binding_of_which_nobody_heard_is_found_and_said_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_has_changed_meanwhile_is_bound_as_it_is_now() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    stateful("web-0", "DualStack").uid("one").put(&server);
-    bound(&cluster, 2).await;
+    let (server, cluster) = left_behind("DualStack").await;
     let before = identities(&server);
-    delete(&server, "web-0");
-    cluster.rest().await;
 
     fails(&server, &Method::PATCH, "10-0-0-1", 409, false, 2);
     stateful("web-0", "DualStack").uid("two").put(&server);
@@ -181,12 +172,7 @@ async fn an_object_that_has_changed_meanwhile_is_bound_as_it_is_now() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_vanishes_before_it_is_bound_is_replaced() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    stateful("web-0", "IPv4").uid("one").put(&server);
-    bound(&cluster, 1).await;
-    delete(&server, "web-0");
-    cluster.rest().await;
+    let (server, cluster) = left_behind("IPv4").await;
 
     fails(&server, &Method::PATCH, "10-0-0-1", 404, false, 1);
     stateful("web-0", "IPv4").uid("two").put(&server);
@@ -239,12 +225,7 @@ async fn a_stateful_pod_that_goes_while_its_write_is_in_doubt_leaves_the_address
 
 #[tokio::test(start_paused = true)]
 async fn what_another_pod_has_taken_up_meanwhile_is_not_released() {
-    let server = server();
-    let cluster = at_rest(&server).await;
-    stateful("web-0", "IPv4").uid("one").put(&server);
-    bound(&cluster, 1).await;
-    delete(&server, "web-0");
-    cluster.rest().await;
+    let (server, cluster) = left_behind("IPv4").await;
 
     // The news of it comes late.
     let mut taken = object(&server, "10-0-0-1");

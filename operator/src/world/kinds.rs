@@ -8,7 +8,8 @@ use kube::{Resource, ResourceExt};
 use crate::world::pod::Pod;
 use crate::world::store::{Change, Key, Store};
 use crate::world::topology::Topology;
-use crate::world::{Kind, Namespace, Node, State, Wake};
+use crate::world::wake::Wake;
+use crate::world::{Kind, Namespace, Node, State};
 
 impl Kind for Network {
     fn store(state: &mut State) -> &mut Store<Self> {
