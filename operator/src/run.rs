@@ -49,6 +49,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const RELEASE: Duration = Duration::from_secs(5);
 /// A watch whose connection died silently is noticed some seconds after this.
 const WATCH_SECONDS: u32 = 60;
+/// What a watch leaves open is mostly settled by its next news. If none come, the kind is listed again.
+const DOUBT: Duration = Duration::from_secs(5);
 /// A kind that cannot be listed is named this often.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Concurrency of controllers that the user says nothing about.
@@ -204,10 +206,30 @@ fn watch_all(context: &Context, background: &mut JoinSet<()>) {
 fn watch_kind<K: Kind>(context: &Context, background: &mut JoinSet<()>) {
     context.metrics.objects.set_listed(&K::kind(&()), false);
     let world = context.world.clone();
-    let sink = move |event| world.feed::<K>(event);
     let api = Api::<K>::all(context.client.0.clone());
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    background.spawn(feed::run(api, config, sink));
+    background.spawn(async move {
+        loop {
+            let following = feed::run(api.clone(), config.clone(), |event| world.feed::<K>(event));
+            tokio::select! {
+                () = following => {}
+                () = doubt::<K>(&world) => info!(url = api.resource_url(), "listing again, to be sure"),
+            }
+        }
+    });
+}
+
+/// Waits until the watch has left something open for so long that nothing else will settle it.
+async fn doubt<K: Kind>(world: &World) {
+    let mut before = false;
+    loop {
+        sleep(DOUBT).await;
+        let now = world.is_in_doubt::<K>();
+        if before && now {
+            return;
+        }
+        before = now;
+    }
 }
 
 /// Starts all of them, and the collector.

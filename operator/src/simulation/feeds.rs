@@ -1,6 +1,6 @@
 //! The watches of a manager: each kind at its own pace, in order, beginning with a list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hybridnet_api::{IpInstance, Network, Subnet};
@@ -30,6 +30,8 @@ pub struct Feeds {
     by_kind: BTreeMap<Resource, Feed>,
     /// Whether everything has been listed once.
     pub started: bool,
+    /// What the watches of these leave open is not settled yet.
+    doubted: BTreeSet<Resource>,
     mutation: Option<Mutation>,
 }
 
@@ -41,6 +43,7 @@ impl Feeds {
                 .map(|resource| (resource, Feed::Unlisted))
                 .into(),
             started: false,
+            doubted: BTreeSet::new(),
             mutation,
         }
     }
@@ -95,6 +98,19 @@ impl Feeds {
         }
     }
 
+    /// Time passes: what a watch has left open twice is listed again, as in [`crate::run`].
+    pub fn doubt(&mut self, world: &World) {
+        for (resource, feed) in &mut self.by_kind {
+            let doubted = matches!(feed, Feed::Following(_)) && is_in_doubt(world, *resource);
+            if doubted && !self.doubted.insert(*resource) {
+                *feed = Feed::Unlisted;
+            }
+            if !doubted || matches!(feed, Feed::Unlisted) {
+                self.doubted.remove(resource);
+            }
+        }
+    }
+
     /// A watch breaks: everything of the kind is listed again. Says whether there was one.
     pub fn relist(&mut self, resource: Resource) -> bool {
         match self.by_kind.get_mut(&resource) {
@@ -133,6 +149,18 @@ fn tell(world: &World, resource: Resource, event: Event<Arc<Value>>) {
         Resource::Namespace => tell_as::<Namespace>(world, event),
         Resource::Pod => tell_as::<Pod>(world, event),
         Resource::StatefulSet | Resource::Lease => {}
+    }
+}
+
+fn is_in_doubt(world: &World, resource: Resource) -> bool {
+    match resource {
+        Resource::Network => world.is_in_doubt::<Network>(),
+        Resource::Subnet => world.is_in_doubt::<Subnet>(),
+        Resource::IpInstance => world.is_in_doubt::<IpInstance>(),
+        Resource::Node => world.is_in_doubt::<Node>(),
+        Resource::Namespace => world.is_in_doubt::<Namespace>(),
+        Resource::Pod => world.is_in_doubt::<Pod>(),
+        Resource::StatefulSet | Resource::Lease => false,
     }
 }
 

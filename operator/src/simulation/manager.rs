@@ -264,6 +264,13 @@ impl Manager {
             .unwrap_or_default()
     }
 
+    /// Some seconds have passed.
+    pub fn doubt(&mut self) {
+        if let Some(lead) = self.lead.as_mut().filter(|_| !self.paused) {
+            lead.feeds.doubt(&lead.context.world);
+        }
+    }
+
     /// A watch breaks. Says whether there was one.
     pub fn relist(&mut self, resource: Resource) -> bool {
         let lead = self.lead.as_mut();

@@ -158,6 +158,9 @@ impl Simulation {
             let portion = left.min(PORTION);
             self.expire(portion);
             advance(portion).await;
+            if portion == PORTION {
+                self.managers.iter_mut().for_each(super::Manager::doubt);
+            }
             left -= portion;
             // Enough for a renewal of the lease between the portions, if its requests are lucky.
             for _ in 0..if left.is_zero() { 0 } else { 6 } {

@@ -73,7 +73,18 @@ pub struct Store<K> {
     listed: Option<BTreeMap<Key, Arc<K>>>,
     /// The newest version that the watch has shown.
     watched: u64,
+    /// Writes of ours that the watch has not shown yet.
+    unseen: BTreeMap<Key, Unseen>,
     synced: bool,
+}
+
+/// The answer to a write of ours may be of an object that was gone before we began to list, of which no watch
+/// will ever tell.
+#[derive(Clone, Copy, Debug)]
+struct Unseen {
+    version: u64,
+    /// Whether a list did not have it. Asked for earlier than the write, it need not.
+    unlisted: bool,
 }
 
 impl<K> Default for Store<K> {
@@ -82,6 +93,7 @@ impl<K> Default for Store<K> {
             objects: BTreeMap::new(),
             listed: None,
             watched: 0,
+            unseen: BTreeMap::new(),
             synced: false,
         }
     }
@@ -108,12 +120,14 @@ impl<K: Resource> Store<K> {
                 self.replace(listed)
             }
             Event::Apply(object) => {
-                self.watched = self.watched.max(version(&object));
-                self.put(object).into_iter().collect()
+                self.saw(&object);
+                let change = self.put(object);
+                change.into_iter().chain(self.passed()).collect()
             }
             Event::Delete(object) => {
-                self.watched = self.watched.max(version(&object));
-                self.remove(&object).into_iter().collect()
+                self.saw(&object);
+                let change = self.remove(&object);
+                change.into_iter().chain(self.passed()).collect()
             }
         }
     }
@@ -121,9 +135,23 @@ impl<K: Resource> Store<K> {
     /// Takes in the answer to a write of ours, which the watch may show later.
     pub fn learn(&mut self, object: K) -> Option<Change<K>> {
         // What the watch has already passed may be gone again by now: the watch knows better.
-        (version(&object) > self.watched)
-            .then(|| self.put(object))
-            .flatten()
+        if version(&object) <= self.watched {
+            return None;
+        }
+        let (key, version) = (Key::of(&object), version(&object));
+        let change = self.put(object)?;
+        let unseen = Unseen {
+            version,
+            unlisted: false,
+        };
+        self.unseen.insert(key, unseen);
+        Some(change)
+    }
+
+    /// Whether something may be gone of which the watch will tell only when it has other news, or after
+    /// another list.
+    pub fn is_in_doubt(&self) -> bool {
+        self.unseen.values().any(|unseen| unseen.unlisted)
     }
 
     /// Whether the first list is complete.
@@ -144,6 +172,31 @@ impl<K: Resource> Store<K> {
     /// The names of all objects, in order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.objects.keys()
+    }
+
+    fn saw(&mut self, object: &K) {
+        let version = version(object);
+        self.watched = self.watched.max(version);
+        let key = Key::of(object);
+        if self
+            .unseen
+            .get(&key)
+            .is_some_and(|unseen| unseen.version <= version)
+        {
+            self.unseen.remove(&key);
+        }
+    }
+
+    /// Takes away what the watch has passed without showing it: it is gone.
+    fn passed(&mut self) -> Vec<Change<K>> {
+        let watched = self.watched;
+        let passed = self.unseen.extract_if(.., |_, unseen| unseen.version < watched);
+        let passed: Vec<_> = passed.collect();
+        let gone = passed.into_iter().filter_map(|(key, unseen)| {
+            let known = self.objects.get(&key)?;
+            (version(known.as_ref()) == unseen.version).then(|| self.objects.remove(&key))
+        });
+        gone.map(|old| Change { old, new: None }).collect()
     }
 
     fn put(&mut self, object: K) -> Option<Change<K>> {
@@ -177,9 +230,12 @@ impl<K: Resource> Store<K> {
     fn replace(&mut self, listed: BTreeMap<Key, Arc<K>>) -> Vec<Change<K>> {
         let mut changes = vec![];
         let watched = self.watched;
+        let unseen = &mut self.unseen;
         self.objects.retain(|key, old| {
-            // A write of ours can be newer than the list.
-            let keep = listed.contains_key(key) || version(old.as_ref()) > watched;
+            // A write of ours can be newer than the list, but not than a second one.
+            let newer = version(old.as_ref()) > watched;
+            let twice = unseen.get(key).is_some_and(|unseen| unseen.unlisted);
+            let keep = listed.contains_key(key) || newer && !twice;
             if !keep {
                 changes.push(Change {
                     old: Some(old.clone()),
@@ -187,6 +243,10 @@ impl<K: Resource> Store<K> {
                 });
             }
             keep
+        });
+        unseen.retain(|key, unseen| {
+            unseen.unlisted = true;
+            unseen.version > watched && !listed.contains_key(key) && self.objects.contains_key(key)
         });
         for (key, new) in listed {
             let old = self.objects.get(&key).cloned();
@@ -313,6 +373,45 @@ mod tests {
         assert!(store.apply(Event::Delete(object("a", 8))).is_empty());
 
         assert_eq!(present(&store), ["a"]);
+    }
+
+    #[test]
+    fn a_write_of_ours_that_the_watch_passes_without_showing_it_is_gone() {
+        let mut store = listed(&[("a", 5)]);
+        store.learn(object("b", 8));
+        relist(&mut store, &[("a", 5)]);
+        assert!(store.is_in_doubt());
+
+        assert_eq!(
+            said(store.apply(Event::Apply(object("a", 9)))),
+            ["a: 5 -> 9", "b: 8 -> 0"]
+        );
+
+        assert!(!store.is_in_doubt());
+    }
+
+    #[test]
+    fn a_write_of_ours_that_two_lists_do_not_have_is_gone() {
+        let mut store = listed(&[("a", 5)]);
+        store.learn(object("b", 8));
+        relist(&mut store, &[("a", 5)]);
+
+        assert_eq!(relist(&mut store, &[("a", 5)]), ["b: 8 -> 0"]);
+
+        assert!(!store.is_in_doubt());
+    }
+
+    #[test]
+    fn a_write_of_ours_that_the_watch_shows_after_a_list_without_it_stays() {
+        let mut store = listed(&[("a", 5)]);
+        store.learn(object("b", 8));
+        relist(&mut store, &[("a", 5)]);
+
+        store.apply(Event::Apply(object("b", 8)));
+        store.apply(Event::Apply(object("a", 9)));
+
+        assert_eq!(present(&store), ["a", "b"]);
+        assert!(!store.is_in_doubt());
     }
 
     #[test]
