@@ -118,6 +118,39 @@ async fn a_second_pass_and_a_restart_write_nothing_and_what_is_foreign_stays() {
     assert_eq!(words(&first.pass().await), Vec::<String>::new());
 }
 
+/// Rule, table, answers and loan of 0.8.9 are used as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_go_daemon_left_of_an_underlay_is_taken_over_in_place() {
+    let mut site =
+        Site::new_with(|view| view.subnets.retain(|subnet| subnet.spec.network == "overlay")).await;
+    let [first, _] = &mut site.nodes;
+    first.namespace.sh(
+        "ip route add 10.0.0.0/24 dev eth0 scope link protocol boot table 10042
+         ip route add default via 10.0.0.1 dev eth0 protocol boot table 10042
+         ip rule add pref 42 from 10.0.0.0/24 fwmark 0/0x4040 lookup 10042 protocol boot
+         ip neigh add proxy 10.0.0.11 dev eth0; ip neigh add proxy 10.0.0.11 dev eth0.vxlan4
+         ip address add 10.0.0.11/24 dev eth0 scope link noprefixroute
+         ip route del table local 10.0.0.11 dev eth0; ip route del table local broadcast 10.0.0.255 dev eth0",
+    );
+    first.view.subnets = objects::view(1).subnets;
+    first
+        .view
+        .own
+        .push(objects::instance(1, "vlan", "old", "10.0.0.11/24"));
+
+    let done = words(&first.pass().await);
+
+    // The overlay's table learns of the new range, IPv6 had nothing yet.
+    let of_ipv4 =
+        |step: &&String| step.contains("10.0.0.") && !step.contains("eth0.vxlan4") && !step.contains("throw");
+    assert_eq!(
+        done.iter().filter(of_ipv4).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
+    let rules = first.namespace.sh("ip rule show from 10.0.0.0/24");
+    assert!(rules.starts_with("42:") && rules.lines().count() == 1, "{rules}");
+}
+
 /// Tagged links: made where the kernel can, else one problem that says what to do, and nothing else suffers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tagged_link_is_made_or_its_lack_explained() {
