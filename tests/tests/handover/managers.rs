@@ -15,24 +15,18 @@ use crate::snapshot::Snapshot;
 /// Pods of every sort that the original can have: plain, stateful, pre-assigned, of either network and family.
 async fn every_sort(cluster: &Cluster, namespace: &str, pool: &str) -> Result<()> {
     let under = |set: Workload| set.asking("specified-network", "under");
-    Workload::plain("plain", 3).run(cluster, namespace).await?;
-    Workload::plain("six", 1)
-        .asking("ip-family", "IPv6")
-        .run(cluster, namespace)
-        .await?;
-    under(Workload::plain("wired", 2)).run(cluster, namespace).await?;
-    Workload::stateful("kept", 2).run(cluster, namespace).await?;
-    under(Workload::stateful("wired-kept", 2))
-        .asking("ip-family", "IPv4")
-        .run(cluster, namespace)
-        .await?;
-    under(Workload::stateful("given", 1))
-        .asking("ip-pool", pool)
-        .run(cluster, namespace)
-        .await?;
-    Workload::stateful("stopped", 2).run(cluster, namespace).await?;
+    let all = [
+        Workload::plain("plain", 3),
+        Workload::plain("six", 1).asking("ip-family", "IPv6"),
+        under(Workload::plain("wired", 2)),
+        Workload::stateful("kept", 2),
+        under(Workload::stateful("wired-kept", 2)).asking("ip-family", "IPv4"),
+        under(Workload::stateful("given", 1)).asking("ip-pool", pool),
+        Workload::stateful("stopped", 2),
+        Workload::stateful("smaller", 3),
+    ];
+    scene::run_all(cluster, namespace, &all).await?;
     scene::scale(cluster, namespace, "stopped", 0).await?;
-    Workload::stateful("smaller", 3).run(cluster, namespace).await?;
     scene::scale(cluster, namespace, "smaller", 1).await
 }
 

@@ -117,6 +117,10 @@ impl Workload {
 
     /// Asks the API server for it, and waits until its pods run.
     pub async fn run(&self, cluster: &Cluster, namespace: &str) -> Result<()> {
+        run_all(cluster, namespace, std::slice::from_ref(self)).await
+    }
+
+    fn manifest(&self, namespace: &str) -> String {
         let Self {
             kind,
             name,
@@ -127,15 +131,22 @@ impl Workload {
             "StatefulSet" => format!("serviceName: {name}, podManagementPolicy: Parallel, "),
             _ => String::new(),
         };
-        cluster
-            .apply(&format!(
-                "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{more}\
-                 replicas: {replicas}, selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: \
-                 {{app: {name}}}, annotations: {{{annotations}}}}}, spec: {{{POD_REST}}}}}}}\n"
-            ))
-            .await?;
-        running(cluster, namespace, name, *replicas).await
+        format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{more}\
+             replicas: {replicas}, selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: \
+             {{app: {name}}}, annotations: {{{annotations}}}}}, spec: {{{POD_REST}}}}}}}\n"
+        )
     }
+}
+
+/// Asks the API server for all of them at once, and waits until their pods run.
+pub async fn run_all(cluster: &Cluster, namespace: &str, workloads: &[Workload]) -> Result<()> {
+    let manifests: Vec<_> = workloads.iter().map(|one| one.manifest(namespace)).collect();
+    cluster.apply(&manifests.join("---\n")).await?;
+    for one in workloads {
+        running(cluster, namespace, &one.name, one.replicas).await?;
+    }
+    Ok(())
 }
 
 /// Another number of pods; waits until they run and the others are gone.

@@ -43,16 +43,20 @@ const WISHES: [Wish; 5] = [
 
 async fn wishes_come_true(cluster: &Cluster, namespace: &str) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(cluster.kube().await?, namespace);
-    for (app, asked, network, count) in WISHES {
-        for workload in [
+    let asking = |(app, asked, ..): Wish| {
+        let both = [
             Workload::plain(app, 1),
             Workload::stateful(&format!("{app}-kept"), 1),
-        ] {
-            let workload = asked
+        ];
+        both.map(|workload| {
+            asked
                 .iter()
-                .fold(workload, |all, (key, value)| all.asking(key, value));
-            workload.run(cluster, namespace).await?;
-        }
+                .fold(workload, |all, (key, value)| all.asking(key, value))
+        })
+    };
+    let all: Vec<_> = WISHES.into_iter().flat_map(asking).collect();
+    scene::run_all(cluster, namespace, &all).await?;
+    for (app, _, network, count) in WISHES {
         for app in [app.to_owned(), format!("{app}-kept")] {
             let found = pods
                 .list(&ListParams::default().labels(&format!("app={app}")))
