@@ -135,7 +135,8 @@ impl Pods {
         let announcer = &self.context.announcer;
         announcer.warning(pod, reason::IP_ALLOCATION_FAIL, note);
         if error.is_wait() {
-            info!(pod = %key, %error, "no address");
+            // The event says it once; here it would be said for each address that comes back to a full pool.
+            debug!(pod = %key, %error, "no address");
             return Ok(Outcome::Failed);
         }
         Err(error)
