@@ -13,6 +13,7 @@ pub mod install;
 pub mod kernel;
 pub mod mac;
 pub mod metrics;
+pub mod neighbour_check;
 pub mod newcomers;
 pub mod node_info;
 pub mod plan;

@@ -8,6 +8,7 @@
 )]
 
 mod interrupted;
+mod neighbours;
 mod set_up;
 mod take_down;
 mod world;

@@ -117,7 +117,7 @@ pub fn host() -> Space {
 }
 
 /// Runs `work` on threads that live in the namespace of `space`.
-fn inside<T: Send>(space: &Space, work: impl Future<Output = T> + Send) -> T {
+pub fn inside<T: Send>(space: &Space, work: impl Future<Output = T> + Send) -> T {
     let namespace = File::open(space.path()).unwrap();
     let inside = move || {
         setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
