@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use hybridnet_api::{Network, NetworkMode};
 
-use crate::plan::Table;
+use crate::plan::{Path, Table};
 use crate::run::reconcile::{Converged, KERNEL};
 use crate::watch::Cache;
 
@@ -45,6 +45,9 @@ pub enum NotReady {
     /// Nothing has been put into the kernel yet, or no overlay.
     #[error("vxlan device of this node does not exist, waiting for daemon to create it{0}")]
     NoUplink(Why),
+    /// The link of a VLAN was not made.
+    #[error("forward link {0} does not exist, waiting for daemon to create it{1}")]
+    NoLink(String, Why),
     /// The subnet is unknown to the kernel.
     #[error("policy rule for {0} is not created, waiting for daemon to create it{1}")]
     NoRule(IpNetwork, Why),
@@ -113,28 +116,45 @@ fn of(now: Option<&Converged>, addresses: &[IpNetwork]) -> Result<Prepared, NotR
     if let Why(Some(reason)) = failure(now, KERNEL) {
         return Err(NotReady::NoUplink(Why(Some(reason))));
     }
-    let Some(vxlan) = &now.plan.vxlan else {
-        return Err(NotReady::NoUplink(why(now, "overlay")));
-    };
-    if let Why(Some(reason)) = failure(now, &format!("link {}", vxlan.name)) {
-        return Err(NotReady::NoUplink(Why(Some(reason))));
-    }
+    let mut prepared: Option<Prepared> = None;
     for address in addresses {
-        let subnet = subnet_of(*address);
-        let reason = failure(now, &format!("rule from {subnet}"));
-        if reason.0.is_some() || !now.plan.tables.contains_key(&Table::FromSubnet(subnet)) {
-            let reason = if reason.0.is_some() {
-                reason
-            } else {
-                why(now, &subnet.to_string())
-            };
-            return Err(NotReady::NoRule(subnet, reason));
-        }
+        let path = carried(now, *address)?;
+        // A pod has one link for both families: what the narrower path carries.
+        let mtu = prepared
+            .as_ref()
+            .map_or(path.mtu, |first| first.mtu.min(path.mtu));
+        let uplink = prepared.map_or_else(|| path.link.clone(), |first| first.uplink);
+        prepared = Some(Prepared { uplink, mtu });
     }
-    Ok(Prepared {
-        uplink: vxlan.name.clone(),
-        mtu: vxlan.mtu,
-    })
+    prepared.ok_or_else(|| NotReady::NoUplink(Why::default()))
+}
+
+/// How pods with that address are carried, if they are: by a link and a rule that exist.
+fn carried(now: &Converged, address: IpNetwork) -> Result<&Path, NotReady> {
+    let subnet = subnet_of(address);
+    let Some(path) = now.plan.path_of(address) else {
+        let has_overlay = now.plan.vxlan.is_some();
+        return Err(if has_overlay {
+            NotReady::NoRule(subnet, why(now, &subnet.to_string()))
+        } else {
+            NotReady::NoUplink(why(now, "overlay"))
+        });
+    };
+    if let Why(Some(reason)) = failure(now, &format!("link {}", path.link)) {
+        let why = Why(Some(reason));
+        return Err(match path.mode {
+            NetworkMode::Vxlan => NotReady::NoUplink(why),
+            _ => NotReady::NoLink(path.link.clone(), why),
+        });
+    }
+    let refused = failure(now, &format!("rule from {subnet}"));
+    if refused.0.is_some() {
+        return Err(NotReady::NoRule(subnet, refused));
+    }
+    if !now.plan.tables.contains_key(&Table::FromSubnet(subnet)) {
+        return Err(NotReady::NoRule(subnet, why(now, &subnet.to_string())));
+    }
+    Ok(path)
 }
 
 /// What the kernel refused about it.
@@ -166,8 +186,34 @@ mod tests {
     use kube::runtime::watcher::Event;
 
     use super::*;
-    use crate::plan::{Plan, Problem, TableRoutes, Vxlan};
+    use crate::plan::{Path, Plan, Problem, TableRoutes, Vxlan};
     use crate::testing::{overlay, underlay};
+
+    fn path(mode: NetworkMode, link: &str, mtu: u32) -> Path {
+        Path {
+            mode,
+            link: link.into(),
+            mtu,
+            gateway: None,
+            answers_on: [link.to_owned()].into(),
+        }
+    }
+
+    /// A node without an overlay, on two VLANs.
+    fn vlans() -> Converged {
+        let subnets = [("10.0.0.0/24", "eth0", 9000), ("fd01::/64", "eth0.7", 1500)];
+        let mut plan = Plan::default();
+        for (cidr, link, mtu) in subnets {
+            let cidr = cidr.parse().unwrap();
+            plan.tables
+                .insert(Table::FromSubnet(cidr), TableRoutes::default());
+            plan.paths.insert(cidr, path(NetworkMode::Vlan, link, mtu));
+        }
+        Converged {
+            plan: Arc::new(plan),
+            failures: vec![],
+        }
+    }
 
     fn pass(subnets: &[&str]) -> Converged {
         let vxlan = Vxlan {
@@ -183,10 +229,13 @@ mod tests {
         };
         let table = |cidr: &&str| (Table::FromSubnet(cidr.parse().unwrap()), TableRoutes::default());
         let tables = subnets.iter().map(table).collect();
+        let path = |cidr: &&str| (cidr.parse().unwrap(), path(NetworkMode::Vxlan, &vxlan.name, 1450));
+        let paths = subnets.iter().map(path).collect();
         Converged {
             plan: Arc::new(Plan {
                 vxlan: Some(vxlan),
                 tables,
+                paths,
                 ..Plan::default()
             }),
             failures: vec![],
@@ -221,6 +270,31 @@ mod tests {
                 mtu: 1450
             }
         );
+    }
+
+    #[test]
+    fn a_pod_of_a_vlan_has_the_mtu_of_its_link_and_of_two_the_smaller() {
+        let v4 = of(Some(&vlans()), &addresses(&["10.0.0.5/24"])).unwrap();
+        let both = of(Some(&vlans()), &addresses(&["10.0.0.5/24", "fd01::5/64"])).unwrap();
+
+        assert_eq!((v4.uplink.as_str(), v4.mtu), ("eth0", 9000));
+        assert_eq!((both.uplink.as_str(), both.mtu), ("eth0", 1500));
+    }
+
+    #[test]
+    fn a_vlan_whose_link_was_not_made_names_it() {
+        let mut without_link = vlans();
+        without_link
+            .failures
+            .push(problem("link eth0.7", "operation not supported"));
+
+        let refused = of(Some(&without_link), &addresses(&["fd01::5/64"])).unwrap_err();
+
+        assert_eq!(
+            refused.to_string(),
+            "forward link eth0.7 does not exist, waiting for daemon to create it: operation not supported"
+        );
+        assert!(of(Some(&without_link), &addresses(&["10.0.0.5/24"])).is_ok());
     }
 
     #[test]
