@@ -37,14 +37,11 @@ fn main() -> ExitCode {
     if flags.mutations {
         return all_caught(&flags);
     }
-    let seed = match flags.seed {
-        Some(seed) => Some(seed),
-        None => {
-            let found = hunt(&flags, flags.mutation);
-            println!("{}", found.figures);
-            found.seed
-        }
-    };
+    let seed = flags.seed.or_else(|| {
+        let found = hunt(&flags, flags.mutation);
+        println!("{}", found.figures);
+        found.seed
+    });
     let Some(text) = seed.and_then(|seed| report(seed, flags.mutation)) else {
         println!("no rule broken in {:.1} s", began.elapsed().as_secs_f64());
         return ExitCode::SUCCESS;
