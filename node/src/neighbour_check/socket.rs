@@ -59,7 +59,6 @@ impl Ear {
     pub fn open(port: &Port, link: &str, question: &Question) -> io::Result<Self> {
         let v6 = matches!(question, Question::V6 { .. });
         let protocol = if v6 { libc::ETH_P_IPV6 } else { libc::ETH_P_ARP };
-        // Until it has its protocol, with the link, the socket would hear every link.
         let protocol = u16::try_from(protocol).unwrap_or_default().to_be();
         let socket = Socket::new(
             Domain::PACKET,
@@ -70,13 +69,16 @@ impl Ear {
             socket.attach_filter(&neighbour_discovery())?;
         }
         bind(socket.as_raw_fd(), &port.address)?;
+        // Before it was bound it heard every link, where the same address may be another's by right.
+        let socket = std::net::UdpSocket::from(socket);
+        while socket.recv(&mut [0; 1]).is_ok() {}
         let group = match question {
             Question::V6 { ip, .. } => Some(listen_to(ndp::solicited_node(*ip), link)?),
             Question::V4 { .. } => None,
         };
         Ok(Self {
             // Tokio has no type for packet sockets. A bound one is read and written like this.
-            socket: UdpSocket::from_std(socket.into())?,
+            socket: UdpSocket::from_std(socket)?,
             v6,
             _group: group,
         })
