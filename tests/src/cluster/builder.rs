@@ -172,7 +172,11 @@ impl Builder {
         // For our own programs when they run without pods: the accounts of the chart, with no more rights than those.
         for (file, name, group) in [
             ("hybridnet-manager", "hybridnet-manager", None),
-            (ours::SECOND_MANAGER, "hybridnet-manager", Some(ours::SECOND_MANAGER)),
+            (
+                ours::SECOND_MANAGER,
+                "hybridnet-manager",
+                Some(ours::SECOND_MANAGER),
+            ),
             ("hybridnet-webhook", "hybridnet-webhook", None),
             // The one account of the Go project's chart.
             ("hybridnet", "hybridnet", None),
