@@ -31,6 +31,8 @@ pub mod node_info;
 #[cfg(feature = "crd")]
 mod nullable;
 #[cfg(feature = "crd")]
+pub mod object_name;
+#[cfg(feature = "crd")]
 pub mod pod;
 #[cfg(feature = "crd")]
 pub mod pool;

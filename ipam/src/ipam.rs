@@ -122,6 +122,11 @@ impl Ipam {
         self.networks.get(network)?.subnet_usage(subnet)
     }
 
+    /// The subnet in whose range an address is, whatever its object says.
+    pub fn subnet_of(&self, network: &str, ip: IpAddr) -> Option<&str> {
+        self.networks.get(network)?.containing(ip.to_canonical(), None)
+    }
+
     /// Addresses in use whose objects name this subnet, and which its range does not have (any more): they stay
     /// their owners', and nobody else gets them.
     pub fn left_behind(&self, network: &str, subnet: &str) -> Vec<IpAddr> {

@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hybridnet_api::IpInstance;
+use hybridnet_api::object_name::is_object_name;
 use hybridnet_api::pod::controller_of;
-use hybridnet_service::kubevirt::is_name;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::DynamicObject;
@@ -92,7 +92,7 @@ impl WorkloadRef {
     /// Nobody checks what an owner reference says, and here it becomes a part of a path.
     fn can_be(&self) -> bool {
         let is_kind = !self.kind.is_empty() && self.kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        is_kind && self.api_version.splitn(2, '/').all(is_name) && is_name(&self.name)
+        is_kind && self.api_version.splitn(2, '/').all(is_object_name) && is_object_name(&self.name)
     }
 
     fn gvk(&self) -> GroupVersionKind {

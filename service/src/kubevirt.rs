@@ -4,6 +4,7 @@
 //! A pod of a machine is controlled by a `VirtualMachineInstance`, and that by the `VirtualMachine`, which
 //! outlives both.
 
+use hybridnet_api::object_name::is_object_name;
 use hybridnet_api::pod::controller_of;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DynamicObject, ObjectMeta};
@@ -44,7 +45,7 @@ async fn read(
     (kind, plural): (&str, &str),
 ) -> kube::Result<Option<ObjectMeta>> {
     // Nobody checks what an owner reference says, and here it becomes a part of a path.
-    if !is_name(name) {
+    if !is_object_name(name) {
         return Ok(None);
     }
     let kind = GroupVersionKind::gvk(GROUP, "v1", kind);
@@ -52,12 +53,6 @@ async fn read(
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
     let found = api.get_opt(name).await?;
     Ok(found.map(|object| object.metadata))
-}
-
-/// Whether an object can have the name: then it can be asked for, and nothing else is.
-pub fn is_name(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('.')
 }
 
 fn is_of(owner: &OwnerReference, kind: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use hybridnet_api::names::label;
+use hybridnet_api::object_name::is_object_name;
 use hybridnet_api::pod::LABEL_LENGTH;
 use hybridnet_api::{IpInstance, Network, Subnet};
 use hybridnet_service::errors::chain;
@@ -56,24 +57,12 @@ pub async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Refusal>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    if !is_name(name) {
+    if !is_object_name(name) {
         return Ok(None);
     }
     api.get_opt(name)
         .await
         .map_err(|error| unreadable::<K>(name, &error))
-}
-
-/// Whether an object can be called so: letters, digits, dashes and dots, with a letter or digit at either end.
-pub fn is_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    bytes.len() <= 253
-        && bytes.first().is_some_and(is_alphanumeric)
-        && bytes.last().is_some_and(is_alphanumeric)
-        && bytes
-            .iter()
-            .all(|byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'.'))
 }
 
 fn listed<K>(answer: kube::Result<kube::api::ObjectList<K>>) -> Result<Vec<K>, Refusal>
@@ -102,31 +91,6 @@ mod tests {
 
     use super::*;
     use crate::fixtures::Objects;
-
-    #[test]
-    fn only_what_an_object_can_be_called_is_a_name() {
-        for name in ["a", "init", "under-1", "a.b-c.d", &"a".repeat(253)] {
-            assert!(is_name(name), "{name}");
-        }
-        for text in [
-            "",
-            ".",
-            "..",
-            "-a",
-            "a-",
-            "A",
-            "a/b",
-            "a/status",
-            "a?b",
-            "a%2fb",
-            "a b",
-            "\u{e4}",
-            "a\n",
-            &"a".repeat(254),
-        ] {
-            assert!(!is_name(text), "{text}");
-        }
-    }
 
     #[tokio::test]
     async fn what_cannot_be_a_name_is_not_even_asked_for() {

@@ -1,13 +1,13 @@
 //! The `KubeVirt` virtual machine of a pod, behind the gate `VMIPRetain`: read live, for a cluster without
 //! `KubeVirt` has nothing to watch.
 
+use hybridnet_api::object_name::is_object_name;
 use hybridnet_api::settings::Settings;
 use hybridnet_service::errors::chain;
 use hybridnet_service::kubevirt::{self, instance_of, machine_of};
 use kube::Client;
 use kube::api::ObjectMeta;
 
-use crate::live::is_name;
 use crate::review::Refusal;
 
 /// Name of the virtual machine whose addresses the pod has; nothing when it runs none.
@@ -27,7 +27,7 @@ pub async fn of_pod(
              the pod keeps"
         ))
     };
-    if !is_name(name) {
+    if !is_object_name(name) {
         return Err(unreadable("no object can be called so"));
     }
     let found = kubevirt::instance(client, namespace, name).await;

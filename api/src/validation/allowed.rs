@@ -1,6 +1,6 @@
 //! Lists of allowed namespaces: a name that no namespace can have lets nobody in, and nobody would see why.
 
-use crate::pod::LABEL_LENGTH;
+use crate::object_name::is_namespace_name;
 
 /// An entry that can be the name of no namespace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,17 +14,10 @@ pub struct NamespaceFault {
 }
 
 pub(super) fn check(allowed: &[String]) -> Result<(), NamespaceFault> {
-    match allowed.iter().find(|name| !is_name(name)) {
+    match allowed.iter().find(|name| !is_namespace_name(name)) {
         Some(name) => Err(NamespaceFault { value: name.clone() }),
         None => Ok(()),
     }
-}
-
-// RFC 1123, as the API server has it for namespaces.
-fn is_name(name: &str) -> bool {
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = name.bytes().next().is_some_and(letter) && name.bytes().next_back().is_some_and(letter);
-    ends && name.len() <= LABEL_LENGTH && name.bytes().all(|byte| letter(byte) || byte == b'-')
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use hybridnet_api::names::{finalizer, reason};
+use hybridnet_api::object_name::is_object_name;
 use hybridnet_api::{IpInstance, Subnet};
-use hybridnet_service::kubevirt::is_name;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use tracing::info;
@@ -178,7 +178,7 @@ async fn free(context: &Context, finding: &Finding, lost: &Unrecorded) -> Result
 /// One object as the API has it.
 async fn get<K: Watched>(api: Api<K>, key: &Key) -> Result<Option<K>, WriteError> {
     // Names of pods and nodes come out of objects that anybody may have written.
-    if !is_name(&key.name) {
+    if !is_object_name(&key.name) {
         return Ok(None);
     }
     api.get_opt(&key.name)

@@ -85,6 +85,31 @@ async fn an_object_that_is_made_to_speak_of_another_subnet_counts_there_and_only
     assert_eq!(number(&server, "subnets/s4", "/status/used"), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_address_that_went_over_to_another_range_counts_there_until_it_goes() {
+    let server = server();
+    let part = |name: &str, first: &str, last: &str| {
+        let whole = subnet(name, "net", "10.9.0.0/24");
+        server.put(&whole.range(first, last).build());
+    };
+    part("left", "10.9.0.1", "10.9.0.9");
+    part("right", "10.9.0.10", "10.9.0.19");
+    let object = instance("ns", "10.9.0.9").in_subnet("left", "net");
+    server.put(&object.build());
+    let cluster = at_rest(&server).await;
+    let used = || ["left", "right"].map(|name| number(&server, &format!("subnets/{name}"), "/status/used"));
+    assert_eq!(used(), [1, 0]);
+
+    part("left", "10.9.0.1", "10.9.0.8");
+    part("right", "10.9.0.9", "10.9.0.19");
+    cluster.rest().await;
+    assert_eq!(used(), [0, 1]);
+
+    server.remove(&format!("{API}/namespaces/ns/ipinstances/10-9-0-9"));
+    cluster.rest().await;
+    assert_eq!(used(), [0, 0]);
+}
+
 /// Something that happens to the cluster of the history.
 #[derive(Clone, Debug)]
 enum Step {

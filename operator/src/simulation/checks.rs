@@ -123,8 +123,14 @@ impl Simulation {
         let Some(instance) = self.server.get(Resource::IpInstance, &target.key) else {
             return;
         };
-        let meant = text(&request.body, "/preconditions/uid");
-        if (!meant.is_empty() && meant != uid_of(instance)) || is_marked(instance) {
+        let means = |precondition: &str, is: &str| {
+            let meant = text(&request.body, precondition);
+            meant.is_empty() || meant == is
+        };
+        let version = text(instance, "/metadata/resourceVersion");
+        let refused = !means("/preconditions/uid", uid_of(instance))
+            || !means("/preconditions/resourceVersion", version);
+        if refused || is_marked(instance) {
             return;
         }
         let bound = text(instance, "/spec/binding/podUID");

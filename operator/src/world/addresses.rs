@@ -172,6 +172,11 @@ impl Addresses {
         self.ipam.subnet_usage(network, subnet).unwrap_or_default()
     }
 
+    /// The Subnet that counts an address: after a change of ranges another one than its object names.
+    pub fn subnet_of(&self, network: &str, ip: IpAddr) -> Option<&str> {
+        self.ipam.subnet_of(network, ip)
+    }
+
     /// Addresses in use of a Subnet that its range does not have any more.
     pub fn left_behind(&self, network: &str, subnet: &str) -> Vec<IpAddr> {
         self.ipam.left_behind(network, subnet)

@@ -1,5 +1,6 @@
 //! Who is woken by which change: one table a kind (control-plane spec 4.2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hybridnet_api::{IpInstance, IpInstanceSpec, Network, Subnet};
@@ -90,7 +91,7 @@ impl Kind for IpInstance {
         let mut wakes = vec![];
         if let Some(old) = change.old.as_ref().filter(|_| !same) {
             state.addresses.release(old);
-            wakes.extend(counted(old));
+            wakes.extend(counted(state, old));
             wakes.extend(pod_of(old));
             wakes.extend(state.waited_for(&old.spec.network));
             wakes.extend(state.crowded_in(&old.namespace().unwrap_or_default()));
@@ -101,7 +102,7 @@ impl Kind for IpInstance {
             state.addresses.adopt(new);
             wakes.push(Wake::IpInstance(Key::of(new.as_ref())));
             if !same {
-                wakes.extend(counted(new));
+                wakes.extend(counted(state, new));
                 wakes.extend(state.index.named(&new.name_any()).map(Wake::IpInstance));
             }
             let bound = |side: &Self| !side.spec.is_reserved();
@@ -220,11 +221,14 @@ fn addresses_in(state: &State, is_there: impl Fn(&IpInstanceSpec) -> bool) -> Ve
 }
 
 /// Whose numbers an address counts in.
-fn counted(instance: &IpInstance) -> [Wake; 2] {
-    [
-        Wake::Network(instance.spec.network.clone()),
-        Wake::Subnet(instance.spec.subnet.clone()),
-    ]
+fn counted(state: &State, instance: &IpInstance) -> Vec<Wake> {
+    let spec = &instance.spec;
+    let place = spec
+        .ip()
+        .and_then(|ip| state.addresses.subnet_of(&spec.network, ip));
+    let subnets: BTreeSet<&str> = place.into_iter().chain([spec.subnet.as_str()]).collect();
+    let subnets = subnets.into_iter().map(|name| Wake::Subnet(name.to_owned()));
+    subnets.chain([Wake::Network(spec.network.clone())]).collect()
 }
 
 /// The pod that was bound to an address.

@@ -143,31 +143,43 @@ fn a_manager_that_wakes_after_its_lease_has_run_out_writes_nothing_and_ends() {
     });
 }
 
-/// Scenario 146: the Lease is moved by hand.
+/// Scenario 146: the Lease is emptied by hand.
 #[test]
 fn a_lease_that_is_emptied_by_hand_goes_to_the_other_manager_and_no_address_is_given_twice() {
-    on_the_fixture("moved", async |cluster| {
-        let scene = Scene::new(cluster, "moved", 21).await?;
-        let first = cluster.restart_manager(&manager()).await?;
-        let second = cluster.start_manager_as(&manager().account(SECOND_MANAGER))?;
-        stands_by(cluster, &scene.holder().await?).await?;
-        scene.pods("before", 6).await?;
-
-        let patch = json!({"spec": {"holderIdentity": ""}});
-        scene.lease.change(LEASE, NAME, patch).await?;
-        scene.pods("between", 12).await?;
-        ended(&first).await?;
-        let over = cluster.audit_mark()?;
-        scene.pods("after", 6).await?;
-        cluster.leads(&second).await?;
-
-        scene.all_different(&["before", "after"], 6).await?;
-        scene.all_different(&["between"], 12).await?;
-        assert_eq!(writes(cluster, over, false)?, [], "by the one that has lost");
-        scene.end(&["before", "after"], 6).await?;
-        scene.end(&["between"], 12).await?;
-        cluster.restart_manager(&manager()).await.map(drop)
+    on_the_fixture("emptied", async |cluster| {
+        moved_by_hand(cluster, &Scene::new(cluster, "emptied", 21).await?, "").await
     });
+}
+
+/// Scenario 146: the Lease is moved to another name by hand.
+#[test]
+fn a_lease_that_is_moved_by_hand_to_nobody_is_waited_out_and_no_address_is_given_twice() {
+    on_the_fixture("moved", async |cluster| {
+        let scene = Scene::new(cluster, "moved", 26).await?;
+        moved_by_hand(cluster, &scene, "hybridnet-manager-0_nobody").await
+    });
+}
+
+async fn moved_by_hand(cluster: &Cluster, scene: &Scene, holder: &str) -> Result<()> {
+    let first = cluster.restart_manager(&manager()).await?;
+    let second = cluster.start_manager_as(&manager().account(SECOND_MANAGER))?;
+    stands_by(cluster, &scene.holder().await?).await?;
+    scene.pods("before", 6).await?;
+
+    let patch = json!({"spec": {"holderIdentity": holder}});
+    scene.lease.change(LEASE, NAME, patch).await?;
+    scene.pods("between", 12).await?;
+    ended(&first).await?;
+    let over = cluster.audit_mark()?;
+    scene.pods("after", 6).await?;
+    cluster.leads(&second).await?;
+
+    scene.all_different(&["before", "after"], 6).await?;
+    scene.all_different(&["between"], 12).await?;
+    assert_eq!(writes(cluster, over, false)?, [], "by the one that has lost");
+    scene.end(&["before", "after"], 6).await?;
+    scene.end(&["between"], 12).await?;
+    cluster.restart_manager(&manager()).await.map(drop)
 }
 
 /// Waits until a manager has said that another leads.

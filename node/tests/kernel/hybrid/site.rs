@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use hybridnet_api::pod::host_link_name;
@@ -23,6 +23,7 @@ use hybridnet_node::mac::Mac;
 use hybridnet_node::plan::{HostEnd, Plan, plan};
 use hybridnet_node::view::View;
 use ipnetwork::IpNetwork;
+use socket2::SockRef;
 
 use super::objects::{instance, view};
 use crate::net::Netns;
@@ -234,6 +235,8 @@ pub fn try_talk(client: &Netns, server: &Netns, address: &str, port: u16) -> std
     let to = SocketAddr::new(address.parse().unwrap(), port);
     let mut client = client.within(|| TcpStream::connect_timeout(&to, LIMIT))?;
     let (mut server, seen_from) = listener.accept()?;
+    // A program that another test starts has it too, from fork to exec, and would keep the port for so long.
+    SockRef::from(&listener).shutdown(Shutdown::Read)?;
     client.set_read_timeout(Some(LIMIT))?;
     server.set_read_timeout(Some(LIMIT))?;
     exchange(&mut client, &mut server)?;
