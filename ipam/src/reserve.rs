@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hybridnet_api::address::{Family, object_name};
 
+use crate::directory::ObjectName;
 use crate::error::Error;
 use crate::holding::{Claim, Owner};
 use crate::ipam::Ipam;
@@ -79,6 +80,20 @@ impl Ipam {
             }
         }
         self.drop_empty(&name);
+    }
+
+    /// Whether a reservation of this namespace still holds all its addresses, by itself or by objects of their
+    /// names. An object that fulfilled it may have gone since: then others may have the address.
+    pub fn stands(&self, namespace: &str, reservation: &Reservation) -> bool {
+        let network = self.networks.get(&reservation.network);
+        let mut addresses = reservation.addresses.iter();
+        addresses.all(|address| {
+            let name = ObjectName {
+                namespace: namespace.to_owned(),
+                instance: address.instance.clone(),
+            };
+            network.is_some_and(|network| network.holds(address.ip, &name))
+        })
     }
 
     /// Claims addresses that were found claimable.

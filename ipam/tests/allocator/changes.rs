@@ -255,3 +255,19 @@ fn a_subnet_as_large_as_ipv6_gives_addresses_to_the_last_one() {
     assert_eq!(cluster.v6(), "::1");
     assert_eq!(cluster.counts("s"), (u128::MAX, 2, u128::MAX - 2));
 }
+
+#[test]
+fn a_reservation_stands_until_an_object_that_fulfilled_it_has_gone() {
+    let mut cluster = Cluster::with(&[subnet("s", "10.0.0.0/24")]);
+    let reservation = cluster.reserve(Families::Ipv4Only, &[], "ns/p").unwrap();
+    let object = record("ns/p", "10.0.0.1", State::Allocated);
+    assert!(cluster.ipam.stands("ns", &reservation));
+
+    cluster.ipam.adopt(object.clone());
+    assert!(cluster.ipam.stands("ns", &reservation));
+    assert!(!cluster.ipam.stands("other", &reservation));
+
+    cluster.ipam.release(NETWORK, object.ip, &object.owner);
+    assert!(!cluster.ipam.stands("ns", &reservation));
+    cluster.ipam.rollback(reservation);
+}

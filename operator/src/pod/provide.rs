@@ -112,8 +112,7 @@ impl Pods {
     async fn give(&self, claim: &Claim<'_>) -> Result<Option<&'static str>, PodError> {
         let (mut network, mut given) = (String::new(), None);
         for _ in 0..ATTEMPTS {
-            let open = self.open().remove(claim.key);
-            let planned = match open {
+            let planned = match self.carried_on(claim.key).await? {
                 Some(plan) => Some(plan),
                 None => self.context.world.with(|state| claim.plan(state))?,
             };
@@ -211,20 +210,42 @@ impl Pods {
             let is_former = open.get(key).is_some_and(|plan| Some(plan.uid.as_str()) != uid);
             if is_former { open.remove(key) } else { None }
         };
-        let Some(mut plan) = former else {
+        let Some(plan) = former else {
             return Ok(false);
         };
+        self.end(key, plan).await?;
+        Ok(true)
+    }
+
+    /// The plan of which a write is in doubt, to be tried again. An object of it may have been seen and have gone
+    /// since, and its address may be another's: then the plan ends, and the pod is given what is free now.
+    async fn carried_on(&self, key: &Key) -> Result<Option<Plan>, PodError> {
+        let Some(plan) = self.open().remove(key) else {
+            return Ok(None);
+        };
+        let stands = plan.reservation.as_ref().is_none_or(|reservation| {
+            let world = &self.context.world;
+            world.with(|state| state.addresses.stands(&key.namespace, reservation))
+        });
+        if stands {
+            return Ok(Some(plan));
+        }
+        self.end(key, plan).await?;
+        Ok(None)
+    }
+
+    /// Finds out what a plan has written, and gives the rest back.
+    async fn end(&self, key: &Key, mut plan: Plan) -> Result<(), PodError> {
         if let Err(error) = plan.find(&self.context).await {
             self.open().insert(key.clone(), plan);
             return Err(error.into());
         }
         let written = plan.written();
         if let Some(reservation) = plan.reservation {
-            self.context
-                .world
-                .settle(&key.namespace, reservation, written, &[]);
+            let world = &self.context.world;
+            world.settle(&key.namespace, reservation, written, &[]);
         }
-        Ok(true)
+        Ok(())
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Key, Plan>> {

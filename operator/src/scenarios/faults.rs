@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::fixtures::instance;
 use crate::testing::cluster::Fault;
+use crate::world::store::Key;
 
 /// Scenario 87: one half of a dual-stack pod is refused.
 #[tokio::test(start_paused = true)]
@@ -259,4 +260,37 @@ async fn an_object_whose_address_is_not_its_name_takes_both_and_is_reported() {
     assert!(server.get(&format!("{OBJECTS}/10-0-0-3")).is_some());
     let told = cluster.events();
     assert!(told.iter().any(|event| event.contains("named after")), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_in_doubt_is_not_tried_again_when_its_object_has_come_and_gone() {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    let fails = |code, carried_out| {
+        server.fault(Fault {
+            method: Method::POST,
+            about: "10-0-0-1",
+            answer: Answer::status(code, "Fault"),
+            carried_out,
+        });
+    };
+    fails(504, true);
+    for _ in 0..1000 {
+        fails(500, false);
+    }
+    let object = Key {
+        namespace: "ns".to_owned(),
+        name: "10-0-0-1".to_owned(),
+    };
+
+    server.put(&overlay_pod("p", "IPv4"));
+    cluster
+        .until("the object is seen", |state| {
+            state.ip_instances.get(&object).is_some()
+        })
+        .await;
+    server.remove("/apis/networking.alibaba.com/v1/namespaces/ns/ipinstances/10-0-0-1");
+    cluster.rest().await;
+
+    assert_eq!(instances(&server), ["10-0-0-2"]);
 }

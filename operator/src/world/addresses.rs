@@ -172,6 +172,11 @@ impl Addresses {
         self.ipam.subnet_usage(network, subnet).unwrap_or_default()
     }
 
+    /// Whether what a reservation holds may still be written for a pod of the namespace.
+    pub fn stands(&self, namespace: &str, reservation: &Reservation) -> bool {
+        self.ipam.stands(namespace, reservation)
+    }
+
     /// The Subnet that counts an address: after a change of ranges another one than its object names.
     pub fn subnet_of(&self, network: &str, ip: IpAddr) -> Option<&str> {
         self.ipam.subnet_of(network, ip)
