@@ -142,7 +142,10 @@ async fn create(context: &Context, object: &IpInstance) -> Result<Fate, WriteErr
             // It has just gone: the next attempt will do.
             None => Err(WriteError::new::<IpInstance>("create", &key, error)),
         },
-        Err(error) => settled(WriteError::new::<IpInstance>("create", &key, error)),
+        Err(error) => {
+            let error = WriteError::new::<IpInstance>("create", &key, error);
+            settled(context, object, error).await
+        }
     }
 }
 
@@ -171,7 +174,7 @@ async fn bind(context: &Context, from: &IpInstance, object: &IpInstance) -> Resu
         return Ok(Fate::Changed(error));
     }
     if !conflict {
-        return settled(error);
+        return settled(context, object, error).await;
     }
     // Perhaps it was changed by an attempt of ours that was not answered.
     match look(context, object).await? {
@@ -180,14 +183,17 @@ async fn bind(context: &Context, from: &IpInstance, object: &IpInstance) -> Resu
     }
 }
 
-/// A refusal is certain; anything else may have been carried out for all we know.
-fn settled(error: WriteError) -> Result<Fate, WriteError> {
+/// A refusal is certain of this attempt, and an earlier one may have been carried out without an answer. Anything
+/// else may have been carried out for all we know.
+async fn settled(context: &Context, object: &IpInstance, error: WriteError) -> Result<Fate, WriteError> {
     let refused =
         code(&error.source).is_some_and(|code| (400..500).contains(&code) && !matches!(code, 408 | 429));
-    if refused {
-        Ok(Fate::Refused(error))
-    } else {
-        Err(error)
+    if !refused {
+        return Err(error);
+    }
+    match look(context, object).await? {
+        Some(Fate::Written) => Ok(Fate::Written),
+        _ => Ok(Fate::Refused(error)),
     }
 }
 

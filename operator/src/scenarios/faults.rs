@@ -294,3 +294,27 @@ async fn a_write_in_doubt_is_not_tried_again_when_its_object_has_come_and_gone()
 
     assert_eq!(instances(&server), ["10-0-0-2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_write_that_was_carried_out_unheard_takes_nothing_back() {
+    let server = server();
+    let cluster = at_rest(&server).await;
+    for (code, carried_out) in [(504, true), (403, false)] {
+        server.fault(Fault {
+            method: Method::POST,
+            about: "fd00",
+            answer: Answer::status(code, "Fault"),
+            carried_out,
+        });
+    }
+
+    server.put(&overlay_pod("p", "DualStack"));
+    cluster.rest().await;
+
+    assert_eq!(instances(&server).len(), 2);
+    let deleted = cluster
+        .writes()
+        .into_iter()
+        .filter(|write| write.starts_with("DELETE"));
+    assert_eq!(deleted.count(), 0);
+}
